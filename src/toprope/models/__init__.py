@@ -1,0 +1,1 @@
+"""Who is measured: the catalog, its weights, and a model loaded in this process."""

@@ -1,0 +1,277 @@
+"""Activations of several layers in one pass that stops at the deepest layer asked for, kept in
+memory or on disk.
+
+Items are sorted by length and batched by token budget, and padded at the end: in a causal model a
+real token never sees the padding behind it, so that no attention mask is needed (an encoder gets
+one). Results above `MEMORY_BYTES`, and all that are given a path, are written to a safetensors file
+as they come, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toprope.errors import UserError
+from toprope.models.batching import batches, right_padded
+
+if TYPE_CHECKING:
+    from toprope.models.local import LocalModel
+
+Pool = Literal["last", "mean", "none"]
+
+TOKEN_BUDGET = 1024
+MEMORY_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What was captured.
+
+    Attributes:
+        layers: layer -> float32 array [rows, D], the items' rows one after another in the order of
+            the texts: one row an item for the pools "last" and "mean", one a token for "none", and
+            with S continuations 1 + S an item: the text's last token, then the last token of each
+            continuation. Read-only views where they are on disk.
+        offsets: [N + 1]; item i has the rows offsets[i] .. offsets[i + 1] - 1.
+    """
+
+    layers: dict[int, np.ndarray]
+    offsets: np.ndarray
+
+    def item(self, layer: int, i: int) -> np.ndarray:
+        """The rows of item i: [1, D], [T, D] or [1 + S, D]."""
+        return self.layers[layer][self.offsets[i] : self.offsets[i + 1]]
+
+
+def capture(
+    model: LocalModel,
+    tokens: Sequence[list[int]],
+    layers: Sequence[int],
+    pool: Pool,
+    *,
+    continuations: Sequence[list[int]],
+    path: Path | None,
+    budget: int,
+    advance: Callable[[int], None],
+) -> Activations:
+    """Runs the texts' tokens through the model up to the deepest of `layers` (see
+    `LocalModel.activations`).
+
+    Raises:
+        UserError: a layer the model doesn't have, or continuations with another pool than "last".
+    """
+    if continuations and (pool != "last" or not model.is_causal):
+        raise UserError(
+            "continuations are read at their last token, by a causal model: pool='last'"
+        )
+    layers = sorted(set(layers))
+    if bad := [layer for layer in layers if not 0 <= layer <= model.n_layers]:
+        raise UserError(
+            f"model '{model.name}' has no layer {bad[0]}: its layers are 0 to {model.n_layers}"
+        )
+    lengths = np.array([len(row) for row in tokens], dtype=np.int64)
+    rows_of = lengths if pool == "none" else np.full_like(lengths, 1 + len(continuations))
+    offsets = np.concatenate([[0], rows_of.cumsum()])
+    shape = (int(offsets[-1]), model.d_model)
+    with _storage(layers, shape, offsets, path) as out:
+        for indices in batches(lengths.tolist(), budget=budget):
+            for layer, rows in _read(
+                model, [tokens[i] for i in indices], layers, pool, continuations
+            ).items():
+                for i, row in zip(indices, rows, strict=True):
+                    out[layer][offsets[i] : offsets[i + 1]] = row
+            advance(int(lengths[indices].sum()))
+    return load(path) if path else Activations(out, offsets)
+
+
+@torch.inference_mode()
+def _read(
+    model: LocalModel,
+    batch: Sequence[list[int]],
+    layers: Sequence[int],
+    pool: Pool,
+    continuations: Sequence[list[int]],
+) -> dict[int, Sequence[np.ndarray]]:
+    """Each item's rows at each layer, for one batch."""
+    ids_BT = right_padded(batch, model.tokenizer.pad_token_id, model.device)
+    lengths_B = torch.tensor([len(row) for row in batch], device=model.device)
+    if not continuations:
+        mask_BT = None if model.is_causal else _real(lengths_B, ids_BT.shape[1])
+        states = _forward(model, layers, input_ids=ids_BT, attention_mask=mask_BT)
+        return {n: _pooled(state_BTD, lengths_B, pool) for n, state_BTD in states.items()}
+
+    # The text is read once; each continuation goes on from its cache, which is then cut back.
+    from transformers import DynamicCache
+
+    # Without the model's config every layer keeps all its tokens: a sliding window couldn't be cut
+    # back.
+    cache = DynamicCache()
+    states = _forward(model, layers, input_ids=ids_BT, past_key_values=cache)
+    parts = {n: [_pooled(state_BTD, lengths_B, "last")] for n, state_BTD in states.items()}
+    real_BT = _real(lengths_B, ids_BT.shape[1])
+    for continuation in continuations:
+        more_BT = torch.tensor([continuation] * len(batch), device=model.device)
+        states = _forward(
+            model,
+            layers,
+            input_ids=more_BT,
+            past_key_values=cache,
+            attention_mask=torch.cat([real_BT, torch.ones_like(more_BT)], dim=1),
+            position_ids=lengths_B[:, None] + torch.arange(len(continuation)).to(model.device),
+        )
+        cache.crop(-len(continuation))
+        for n, state_BTD in states.items():
+            parts[n].append(state_BTD[:, -1:].float().cpu().numpy())
+    return {n: np.concatenate(part, axis=1) for n, part in parts.items()}
+
+
+class _DeepEnough(Exception):  # noqa: N818 - not an error
+    """Raised by the hook at the deepest layer: nothing above it is needed."""
+
+
+def _forward(model: LocalModel, layers: Sequence[int], **inputs: Any) -> dict[int, Tensor]:
+    """The states [B, T, D] of the layers."""
+    states: dict[int, Tensor] = {}
+    deepest = max(layers)
+
+    def keep(layer: int, state: Tensor) -> None:
+        if layer in layers:
+            states[layer] = state
+        if layer == deepest:
+            raise _DeepEnough
+
+    def after(layer: int) -> Callable[..., None]:
+        return lambda _module, _args, output: keep(
+            layer, output[0] if isinstance(output, tuple) else output
+        )
+
+    def before_first(_module: Any, args: tuple, kwargs: dict) -> None:
+        keep(0, args[0] if args else kwargs["hidden_states"])
+
+    blocks = model.blocks
+    handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
+    handles += [blocks[i - 1].register_forward_hook(after(i)) for i in layers if i > 0]
+    if model.is_causal:
+        inputs["use_cache"] = "past_key_values" in inputs
+    try:
+        # The base model leaves out the output layer, a quarter of the work of a small model.
+        model.module.base_model(**inputs)
+    except _DeepEnough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return states
+
+
+def _real(lengths_B: Tensor, width: int) -> Tensor:
+    """The attention mask [B, width] of right-padded rows."""
+    return (torch.arange(width, device=lengths_B.device) < lengths_B[:, None]).long()
+
+
+def _pooled(state_BTD: Tensor, lengths_B: Tensor, pool: Pool) -> Any:
+    """The items' rows, float32 on the CPU: [B, 1, D], or for the pool "none" a list of [T, D]."""
+    if pool == "last":
+        rows_B = torch.arange(len(lengths_B), device=state_BTD.device)
+        return state_BTD[rows_B, lengths_B - 1].float().cpu().numpy()[:, None]
+    if pool == "mean":
+        real_BT1 = _real(lengths_B, state_BTD.shape[1])[..., None]
+        mean_BD = (state_BTD.float() * real_BT1).sum(1) / lengths_B[:, None]
+        return mean_BD.cpu().numpy()[:, None]
+    whole = state_BTD.float().cpu().numpy()
+    return [row[:length] for row, length in zip(whole, lengths_B.tolist(), strict=True)]
+
+
+@contextmanager
+def _storage(
+    layers: Sequence[int], shape: tuple[int, int], offsets: np.ndarray, path: Path | None
+) -> Iterator[dict[int, np.ndarray]]:
+    """An array [rows, D] a layer to write to: memory, or a safetensors file that appears when it is
+    complete."""
+    size = len(layers) * shape[0] * shape[1] * 4
+    if path is None and size <= MEMORY_BYTES:
+        yield {layer: np.empty(shape, dtype=np.float32) for layer in layers}
+        return
+    if path is None:
+        # Too large for memory and nobody wants it kept: a file without a name, gone when the arrays
+        # are.
+        with tempfile.TemporaryFile() as file:
+            file.truncate(size)
+            whole = np.memmap(file, dtype=np.float32, shape=(len(layers), *shape))
+            yield {layer: whole[i] for i, layer in enumerate(layers)}
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        start = _write_header(partial, layers, shape, offsets)
+        whole = np.memmap(
+            partial, dtype="<f4", mode="r+", offset=start, shape=(len(layers), *shape)
+        )
+        yield {layer: whole[i] for i, layer in enumerate(layers)}
+        whole.flush()
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_header(
+    path: Path, layers: Sequence[int], shape: tuple[int, int], offsets: np.ndarray
+) -> int:
+    """Starts a safetensors file whose data are still to come; returns where the layers' data start.
+
+    The format: eight bytes with the header's length, the header as JSON, the tensors' bytes. The
+    offsets come first.
+    """
+    tensors: dict[str, Any] = {
+        "offsets": {"dtype": "I64", "shape": [len(offsets)], "data_offsets": [0, offsets.nbytes]}
+    }
+    at = offsets.nbytes
+    for layer in layers:
+        end = at + shape[0] * shape[1] * 4
+        tensors[f"layer.{layer}"] = {
+            "dtype": "F32",
+            "shape": list(shape),
+            "data_offsets": [at, end],
+        }
+        at = end
+    header = json.dumps(tensors).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header + offsets.astype("<i8").tobytes())
+        start = file.tell()
+        # Taken now, so that a full disk is an error here and not a crash in the middle of a write.
+        os.posix_fallocate(file.fileno(), start, max(1, at - offsets.nbytes))
+    return start
+
+
+def load(path: Path) -> Activations:
+    """Opens a file that `capture` wrote; the arrays are read-only views of it."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    start = 8 + size
+    arrays = {
+        name: np.memmap(
+            path,
+            dtype="<i8" if entry["dtype"] == "I64" else "<f4",
+            mode="r",
+            offset=start + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    offsets = np.asarray(arrays.pop("offsets"))
+    layers = {int(name.removeprefix("layer.")): array for name, array in arrays.items()}
+    return Activations(layers, offsets)

@@ -1,0 +1,198 @@
+"""Decoding: token by token for a batch of requests that each have their own settings.
+
+Every row is sampled from its own seed by the inverse of its own cumulative distribution, so that
+neither the other rows nor the order of the batch changes an answer. Rows that have ended leave the
+batch, and their cache with them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toprope.models.batching import left_padded
+
+TOKEN_BUDGET = 8192
+"""Prompt and answer tokens of a batch, padding included; it bounds the memory of the key-value
+cache."""
+
+SHRINK_AT = 0.25
+"""The share of rows that must have ended before the batch is made smaller: each time costs a copy
+of the cache."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt, as token ids, and how its answer is generated (see `LocalModel.generate`)."""
+
+    tokens: list[int]
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A generated token, its log-probability under the model (at temperature 1), and the likeliest
+    tokens there."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer.
+
+    Attributes:
+        text: without special tokens, cut before a stop string.
+        tokens: ids as generated, the end token included.
+        stopped: "end" (the model's end token), "stop" (a stop string) or "length".
+        logprobs: for each token, where they were asked for.
+    """
+
+    text: str
+    tokens: list[int]
+    prompt_tokens: int
+    stopped: Literal["end", "stop", "length"]
+    logprobs: list[TokenLogprob] | None = None
+
+
+@dataclass
+class _Row:
+    """A request under way."""
+
+    request: Request
+    rng: np.random.Generator
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    stopped: Literal["end", "stop", "length"] | None = None
+    text: str = ""
+
+
+@torch.inference_mode()
+def decode(module: Any, tokenizer: Any, requests: Sequence[Request]) -> list[Completion]:
+    """Answers one batch of requests, in their order."""
+    from transformers import DynamicCache
+
+    rows = [_Row(request, np.random.default_rng(request.seed)) for request in requests]
+    ends = end_tokens(module, tokenizer)
+    ids_BT, mask_BT, positions_BT = left_padded(
+        [request.tokens for request in requests], tokenizer.pad_token_id, module.device
+    )
+    cache = DynamicCache(config=module.config)
+    live = list(rows)
+    while True:
+        logits_BV = (
+            module(
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                position_ids=positions_BT,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            .logits[:, -1]
+            .float()
+        )
+        chosen_B = _choose(logits_BV, live)
+        _note_logprobs(logits_BV, chosen_B, live, tokenizer)
+        for row, token in zip(live, chosen_B.tolist(), strict=True):
+            _append(row, token, ends, tokenizer)
+
+        ended = sum(row.stopped is not None for row in live)
+        if ended == len(live):
+            break
+        ids_BT, positions_BT = chosen_B[:, None], positions_BT[:, -1:] + 1
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(live), 1)], dim=1)
+        if ended >= SHRINK_AT * len(live):
+            keep = torch.tensor([i for i, row in enumerate(live) if row.stopped is None])
+            keep = keep.to(module.device)
+            cache.batch_select_indices(keep)
+            ids_BT, mask_BT, positions_BT = ids_BT[keep], mask_BT[keep], positions_BT[keep]
+            live = [row for row in live if row.stopped is None]
+    return [_completion(row) for row in rows]
+
+
+def end_tokens(module: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer: the tokenizer's, and those of the model's generation
+    settings."""
+    configured = module.generation_config.eos_token_id
+    if configured is None:
+        configured = []
+    elif isinstance(configured, int):
+        configured = [configured]
+    return {*configured, tokenizer.eos_token_id} - {None}
+
+
+def _choose(logits_BV: Tensor, rows: Sequence[_Row]) -> Tensor:
+    """The next token of each row, [B]."""
+    chosen_B = logits_BV.argmax(-1)
+    sampled = [i for i, row in enumerate(rows) if row.request.temperature > 0]
+    for i in sampled:
+        request = rows[i].request
+        probs_V = torch.softmax(logits_BV[i] / request.temperature, -1)
+        order = None
+        if request.top_p < 1:
+            probs_V, order = probs_V.sort(descending=True)
+            before = probs_V.cumsum(-1) - probs_V
+            probs_V = probs_V * (before < request.top_p)
+        cumulative = probs_V.double().cumsum(-1)
+        point = rows[i].rng.random() * cumulative[-1]
+        pick = torch.searchsorted(cumulative, point, right=True).clamp(max=len(cumulative) - 1)
+        chosen_B[i] = pick if order is None else order[pick]
+    return chosen_B
+
+
+def _note_logprobs(
+    logits_BV: Tensor, chosen_B: Tensor, rows: Sequence[_Row], tokenizer: Any
+) -> None:
+    for i, row in enumerate(rows):
+        if row.request.top_logprobs is None or row.stopped:
+            continue
+        logprobs_V = torch.log_softmax(logits_BV[i], -1)
+        values, ids = logprobs_V.topk(row.request.top_logprobs)
+        top = zip(tokenizer.convert_ids_to_tokens(ids.tolist()), values.tolist(), strict=True)
+        row.logprobs.append(
+            TokenLogprob(
+                token=tokenizer.decode([int(chosen_B[i])]),
+                logprob=float(logprobs_V[chosen_B[i]]),
+                top=tuple((tokenizer.convert_tokens_to_string([t]), v) for t, v in top),
+            )
+        )
+
+
+def _append(row: _Row, token: int, ends: set[int], tokenizer: Any) -> None:
+    """Adds a token to its row, and says whether and why the row has ended."""
+    if row.stopped:
+        return
+    row.tokens.append(token)
+    if token in ends:
+        row.stopped = "end"
+    elif len(row.tokens) >= row.request.max_tokens:
+        row.stopped = "length"
+    if not row.stopped and not row.request.stop:
+        return
+    row.text = tokenizer.decode(row.tokens, skip_special_tokens=True)
+    found = [at for stop in row.request.stop if (at := row.text.find(stop)) >= 0]
+    if found:
+        row.text, row.stopped = row.text[: min(found)], "stop"
+
+
+def _completion(row: _Row) -> Completion:
+    assert row.stopped is not None
+    wanted = row.request.top_logprobs is not None
+    return Completion(
+        text=row.text,
+        tokens=row.tokens,
+        prompt_tokens=len(row.request.tokens),
+        stopped=row.stopped,
+        logprobs=row.logprobs if wanted else None,
+    )

@@ -1,0 +1,391 @@
+"""A transformers model in this process: black box and white box at once, over one set of loaded
+weights.
+
+Layers are numbered as `transformers` numbers hidden states: 0 is the embedding's output, i the
+output of block i (1 .. n_layers), before the final norm. What is asked of one item never depends on
+what else is in its batch.
+
+Decoding is in `generation.py`, scoring in `options.py`, capture in `activations.py`, fine-tuning in
+`finetune.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toprope.errors import UserError
+from toprope.models import activations, finetune, generation
+from toprope.models.adapters import Adapter, Lora
+from toprope.models.batching import batches
+from toprope.models.options import option_scores
+from toprope.progress import Progress
+
+Message = Mapping[str, str]
+Prompt = str | Sequence[Message]
+"""Plain text, or chat messages: `[{"role": "user", "content": "..."}]`."""
+
+
+@dataclass(eq=False)
+class LocalModel:
+    """Loaded weights with their tokenizer. Make one with `LocalModel.load`.
+
+    Attributes:
+        name: the name it was asked for by.
+        module: the `transformers` model, in evaluation mode.
+        fingerprint: SHA-256 of the weights, hex.
+        tokens_read: tokens that went through this model so far, prompts and answers: the cost of
+            what was asked.
+    """
+
+    name: str
+    module: Any
+    tokenizer: Any
+    fingerprint: str
+    tokens_read: int = field(default=0, init=False)
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: Progress | None = None,
+    ) -> LocalModel:
+        """Loads a catalog name, `hf:OWNER/NAME` or a folder.
+
+        Args:
+            device: "cpu", "cuda", ...; the GPU where there is one.
+            dtype: of the weights; float32 on a CPU (bfloat16 is 3-4 times slower there), bfloat16
+                on a GPU.
+
+        Raises:
+            UserError: the name is unknown or its weights can't be had.
+        """
+        from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+        from toprope.models.weights import digest, resolve
+
+        folder = resolve(name, progress=progress)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        with _quiet_transformers():
+            config = AutoConfig.from_pretrained(folder)
+            loader = AutoModel if _is_encoder(config) else AutoModelForCausalLM
+            module: Any = loader.from_pretrained(folder, dtype=dtype).to(device).eval()
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        module.requires_grad_(False)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return cls(name, module, tokenizer, digest(folder))
+
+    @property
+    def device(self) -> torch.device:
+        return self.module.device
+
+    @property
+    def n_layers(self) -> int:
+        return self.module.config.num_hidden_layers
+
+    @property
+    def d_model(self) -> int:
+        return self.module.config.hidden_size
+
+    @property
+    def is_causal(self) -> bool:
+        """False for an encoder (MiniLM): it has activations, and can't generate."""
+        return not _is_encoder(self.module.config)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks in order: block i-1 of the list makes layer i."""
+        for part in self.module.modules():
+            if isinstance(part, nn.ModuleList) and len(part) == self.n_layers:
+                return part
+        raise UserError(f"model '{self.name}': can't find its {self.n_layers} blocks")
+
+    def render(self, prompt: Prompt, *, prefill: str = "") -> str:
+        """The text the model reads: chat messages go through its chat template, then the answer's
+        first words.
+
+        Raises:
+            UserError: messages were given and the model has no chat template.
+        """
+        if isinstance(prompt, str):
+            return prompt + prefill
+        if not self.tokenizer.chat_template:
+            raise UserError(
+                f"model '{self.name}' has no chat template (it is a base model): give it plain text, "
+                "or take a model that is tuned for chat"
+            )
+        messages = [dict(message) for message in prompt]
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        return text + prefill
+
+    def tokens(self, prompt: Prompt, *, prefill: str = "") -> list[int]:
+        """Token ids of the rendered prompt; special tokens are added to plain text only, a template
+        has its own."""
+        text = self.render(prompt, prefill=prefill)
+        ids = self.tokenizer(text, add_special_tokens=isinstance(prompt, str)).input_ids
+        if not ids:
+            raise UserError(f"model '{self.name}' was given an empty prompt: it needs a word")
+        return ids
+
+    def continuation(self, text: str) -> list[int]:
+        """Token ids of a text that follows another, tokenised on its own."""
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        if not ids:
+            raise UserError(
+                f"{text!r} has no tokens: an option or continuation needs a character or more"
+            )
+        return ids
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        prefill: str = "",
+        top_logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[generation.Completion]:
+        """Answers, in the order of the prompts, generated in batches.
+
+        Args:
+            temperature: 0 is greedy decoding.
+            top_p: nucleus sampling (Holtzman et al. 2020): the smallest set of tokens with this
+                probability.
+            seed: prompt i is sampled with seed + i, so that its answer doesn't depend on its batch.
+            stop: strings that end an answer; they aren't part of it.
+            prefill: the first words of each answer, put in the model's mouth; not part of the text
+                returned.
+            top_logprobs: with each token's log-probability, those of this many likeliest ones;
+                None: none at all.
+        """
+        requests = [
+            generation.Request(
+                tokens=self.tokens(prompt, prefill=prefill),
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed + i,
+                stop=tuple(stop),
+                top_logprobs=top_logprobs,
+            )
+            for i, prompt in enumerate(prompts)
+        ]
+        return self.complete(requests, progress=progress)
+
+    def complete(
+        self, requests: Sequence[generation.Request], *, progress: Progress | None = None
+    ) -> list[generation.Completion]:
+        """`generate` for requests that each have their own settings."""
+        self._needs_decoder("generate text")
+        lengths = [len(request.tokens) + request.max_tokens for request in requests]
+        answers: dict[int, generation.Completion] = {}
+        with (progress or Progress(quiet=True)).task("generating", len(requests)) as task:
+            for rows in batches(lengths, budget=generation.TOKEN_BUDGET):
+                batch = [requests[i] for i in rows]
+                done = generation.decode(self.module, self.tokenizer, batch)
+                answers |= zip(rows, done, strict=True)
+                task.advance(len(rows))
+        self.tokens_read += sum(a.prompt_tokens + len(a.tokens) for a in answers.values())
+        return [answers[i] for i in range(len(requests))]
+
+    def option_probs(
+        self,
+        prompts: Sequence[Prompt],
+        options: Sequence[str],
+        *,
+        length: Literal["sum", "mean"] = "sum",
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """The probability of each option as the prompt's continuation, normalised over the options.
+
+        An option's score is the sum of its tokens' log-probabilities given the prompt and the
+        option's earlier tokens, so a long option pays for its length; with `length="mean"` it is
+        their mean (Brown et al. 2020, section 2.4). An option is tokenised on its own: write the
+        leading space that the continuation has (" yes").
+
+        Returns:
+            [N prompts, O options], rows sum to one.
+        """
+        self._needs_decoder("give probabilities to next words")
+        choices = [self.continuation(option) for option in options]
+        heads = [self.tokens(prompt) for prompt in prompts]
+        with (progress or Progress(quiet=True)).task(f"asking {self.name}", len(heads)) as task:
+            scores_NO = option_scores(
+                self.module,
+                self.tokenizer.pad_token_id,
+                heads,
+                choices,
+                length=length,
+                advance=task.advance,
+            )
+        self.tokens_read += sum(map(len, heads))
+        weights_NO = np.exp(scores_NO - scores_NO.max(axis=1, keepdims=True))
+        return weights_NO / weights_NO.sum(axis=1, keepdims=True)
+
+    def activations(
+        self,
+        texts: Sequence[Prompt],
+        layers: Sequence[int],
+        *,
+        pool: activations.Pool = "last",
+        continuations: Sequence[str] = (),
+        path: Path | None = None,
+        budget: int = activations.TOKEN_BUDGET,
+        progress: Progress | None = None,
+    ) -> activations.Activations:
+        """The residual stream after the given layers, from one pass that stops at the deepest of
+        them.
+
+        Args:
+            layers: 0 (the embedding) to n_layers.
+            pool: the last token's state, the mean over the tokens, or every token's.
+            continuations: short texts, such as answers, that each text is read on with, from its
+                cache: the states at their last tokens come with the text's own, for hardly more
+                    than the text alone costs.
+            path: a safetensors file to keep them in; without one they stay in memory, up to
+                `activations.MEMORY_BYTES`, beyond which they are in a file that goes with them.
+            budget: tokens in a batch, padding included.
+
+        Raises:
+            UserError: a layer the model doesn't have.
+        """
+        tokens = [self.tokens(text) for text in texts]
+        total = sum(map(len, tokens))
+        with (progress or Progress(quiet=True)).task(f"reading with {self.name}", total) as task:
+            found = activations.capture(
+                self,
+                tokens,
+                layers,
+                pool,
+                continuations=[self.continuation(text) for text in continuations],
+                path=path,
+                budget=budget,
+                advance=task.advance,
+            )
+        self.tokens_read += total
+        return found
+
+    @contextmanager
+    def steer(self, layer: int, direction: Tensor | np.ndarray) -> Iterator[None]:
+        """Adds `direction` [D] to the residual stream after `layer`, at every token, while the
+        context is open.
+
+        The direction's length is the strength (activation addition, Turner et al. 2023, arXiv
+        2308.10248).
+
+        Raises:
+            UserError: a layer the model doesn't have, or a direction of another width.
+        """
+        if not 1 <= layer <= self.n_layers:
+            raise UserError(
+                f"model '{self.name}' can be steered at layers 1 to {self.n_layers}, not at {layer}"
+            )
+        push_D = torch.as_tensor(direction, dtype=self.module.dtype, device=self.device)
+        if push_D.shape != (self.d_model,):
+            raise UserError(
+                f"model '{self.name}' is steered by {self.d_model} numbers, not by {tuple(push_D.shape)}"
+            )
+
+        def add(_module: Any, _args: tuple, output: Any) -> Any:
+            if isinstance(output, tuple):
+                return (output[0] + push_D, *output[1:])
+            return output + push_D
+
+        handle = self.blocks[layer - 1].register_forward_hook(add)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def finetune_classifier(
+        self,
+        texts: Sequence[Prompt],
+        labels_NC: np.ndarray,
+        lora: Lora | None = None,
+        *,
+        loss: finetune.Loss = finetune.soft_cross_entropy,
+        validation: tuple[Sequence[Prompt], np.ndarray] | None = None,
+        progress: Progress | None = None,
+    ) -> finetune.Classifier:
+        """A classifier: LoRA, and a linear head on the last token's state after the final norm.
+
+        The model itself stays as it is, and may carry any number of adapters.
+
+        Args:
+            labels_NC: soft labels, rows sum to one.
+            loss: of a whole step's logits, labels and the share of training that is done.
+            validation: texts and soft labels; the weights with the least cross-entropy on them are
+                kept, and training ends when it has stopped falling.
+
+        Raises:
+            UserError: the model is an encoder, has no such layers to adapt, or training diverged.
+        """
+        return finetune.finetune_classifier(
+            self,
+            texts,
+            labels_NC,
+            lora or Lora(),
+            loss=loss,
+            validation=validation,
+            progress=progress,
+        )
+
+    def finetune_text(
+        self,
+        pairs: Sequence[tuple[Prompt, str]],
+        lora: Lora | None = None,
+        *,
+        validation: Sequence[tuple[Prompt, str]] = (),
+        progress: Progress | None = None,
+    ) -> Adapter:
+        """An adapter trained to answer: `with adapter.active() as model: model.generate(...)`.
+
+        The loss is the mean over the answers' tokens, the end token after each included. The rest
+        is as in `finetune_classifier`.
+
+        Args:
+            pairs: prompts, each with its answer.
+        """
+        return finetune.finetune_text(
+            self, pairs, lora or Lora(), validation=validation, progress=progress
+        )
+
+    def _needs_decoder(self, what: str) -> None:
+        if not self.is_causal:
+            raise UserError(f"model '{self.name}' is an encoder: it can't {what}")
+
+
+def _is_encoder(config: Any) -> bool:
+    return config.model_type in {"bert", "roberta", "mpnet", "distilbert", "xlm-roberta"}
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keeps the library's own bars off the screen: ours tell the progress."""
+    from transformers.utils import logging
+
+    were_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_on:
+            logging.enable_progress_bar()

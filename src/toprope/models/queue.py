@@ -1,0 +1,213 @@
+"""Dynamic batching: calls from many coroutines, answered in batches by one thread.
+
+One thread, because a model's hooks and adapters are its own state: two passes at once would see
+each other's. It takes whatever is waiting, so that a batch forms by itself while the one before it
+is answered. Before a batch it gives those who are about to call the time to do so, and no more:
+
+- a caller reports when its event loop has gone round without bringing another call: then there is
+  nobody to wait for;
+- callers that were answered together usually come back together, so until as many calls are there
+  as were in flight before, it waits on, for as long as a call arrives every `WAIT_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from toprope.models.batching import batches
+from toprope.models.generation import TOKEN_BUDGET, Completion, Request
+from toprope.models.local import LocalModel
+
+WAIT_SECONDS = 0.02
+"""The longest wait for another call after the newest: what a lone call waits at most."""
+
+GATHER_SECONDS = 0.25
+"""The longest wait for a batch while calls go on arriving."""
+
+LOOP_TURNS = 20
+"""Turns of an event loop without a new call after which none is on its way.
+
+An idle loop makes them within a millisecond; a busy one takes as long as its tasks do.
+"""
+
+LINGER_SECONDS = 1.0
+"""How long the thread stays when nothing is left to do."""
+
+_queues: WeakValueDictionary[int, BatchQueue] = WeakValueDictionary()
+_finding = threading.Lock()
+
+
+@dataclass(eq=False)
+class _Call:
+    """A request and where its answer is awaited.
+
+    Attributes:
+        settled: no other call is on its way in the caller's event loop.
+    """
+
+    request: Request
+    answer: asyncio.Future[Completion]
+    arrived: float = field(default_factory=time.monotonic)
+    settled: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """False once the caller has been cancelled."""
+        return not self.answer.cancelled()
+
+
+class _UnwantedError(Exception):
+    """Every caller of the batch under way has gone."""
+
+
+class BatchQueue:
+    """The calls to one model. Get a model's queue with `BatchQueue.of`.
+
+    Its thread starts with the first call and ends when no call has come for `LINGER_SECONDS`, so
+    that the queue and the model go when nobody has them any more.
+    """
+
+    def __init__(self, model: LocalModel) -> None:
+        self.model = model
+        self._arrival = threading.Condition()
+        self._waiting: list[_Call] = []
+        self._newest: _Call | None = None
+        self._worker: threading.Thread | None = None
+        self._answered = 0
+
+    @classmethod
+    def of(cls, model: LocalModel) -> BatchQueue:
+        """The one queue of a model, so that all of its users' calls are batched together."""
+        with _finding:
+            queue = _queues.get(id(model))
+            if queue is None:
+                queue = _queues[id(model)] = cls(model)
+        return queue
+
+    async def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """`LocalModel.complete` for one caller among many, in any asyncio event loop.
+
+        A caller that is cancelled leaves at once; the others have their answers all the same.
+
+        Raises:
+            Exception: what the model raised for these requests; no other caller sees it.
+        """
+        loop = asyncio.get_running_loop()
+        calls = [_Call(request, loop.create_future()) for request in requests]
+        self._put(calls)
+        try:
+            await self._settle(calls[-1])
+            return await asyncio.gather(*(call.answer for call in calls))
+        finally:
+            for call in calls:
+                call.answer.cancel()  # where the caller was cancelled, or another call failed
+
+    def _put(self, calls: Sequence[_Call]) -> None:
+        with self._arrival:
+            self._waiting.extend(calls)
+            self._newest = calls[-1]
+            if self._worker is None:
+                self._worker = threading.Thread(
+                    target=self._work, name=f"toprope {self.model.name}", daemon=True
+                )
+                self._worker.start()
+            self._arrival.notify()
+
+    async def _settle(self, call: _Call) -> None:
+        """Lets the event loop go round, and reports if it brings no other call."""
+        for _ in range(LOOP_TURNS):
+            if self._newest is not call:
+                return
+            await asyncio.sleep(0)
+        with self._arrival:
+            call.settled = True
+            self._arrival.notify()
+
+    def _work(self) -> None:
+        while calls := self._collect():
+            lengths = [len(call.request.tokens) + call.request.max_tokens for call in calls]
+            for rows in batches(lengths, budget=TOKEN_BUDGET):
+                self._answer([calls[i] for i in rows])
+
+    def _collect(self) -> list[_Call]:
+        """The calls to answer next; none, and the thread ends, when none has come for a while."""
+        with self._arrival:
+            in_flight = self._answered + len(self._waiting)
+            if not self._arrival.wait_for(lambda: self._waiting, timeout=LINGER_SECONDS):
+                self._worker, self._answered = None, 0
+                return []
+            self._wait_for_others(in_flight)
+            calls, self._waiting = self._waiting, []
+            self._answered = len(calls)
+            return calls
+
+    def _wait_for_others(self, in_flight: int) -> None:
+        """Waits for `in_flight` calls and any other on its way, until none has come for a while."""
+        began = time.monotonic()
+        while True:
+            newest = self._waiting[-1]
+            if newest.settled and len(self._waiting) >= in_flight:
+                return
+            until = min(max(began, newest.arrived) + WAIT_SECONDS, began + GATHER_SECONDS)
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._arrival.wait(left)
+
+    def _answer(self, calls: Sequence[_Call]) -> None:
+        calls = [call for call in calls if call.is_wanted]
+        if not calls:
+            return
+        try:
+            with self._stopped_when_unwanted(calls):
+                answers = self.model.complete([call.request for call in calls])
+        except _UnwantedError:
+            return
+        except Exception as error:
+            if len(calls) == 1:
+                _deliver(calls, [error])
+                return
+            for call in calls:  # one by one, so that the error reaches only whoever causes it
+                self._answer([call])
+            return
+        _deliver(calls, answers)
+
+    @contextmanager
+    def _stopped_when_unwanted(self, calls: Sequence[_Call]) -> Iterator[None]:
+        """Breaks off at the next token when every caller has gone: others may be waiting."""
+
+        def check(*_: object) -> None:
+            if not any(call.is_wanted for call in calls):
+                raise _UnwantedError
+
+        handle = self.model.module.register_forward_pre_hook(check)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def _deliver(calls: Sequence[_Call], results: Sequence[Completion | Exception]) -> None:
+    """Hands results over to the callers' event loops, all of a loop's in one of its turns."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Call, Completion | Exception]]] = {}
+    for call, result in zip(calls, results, strict=True):
+        by_loop.setdefault(call.answer.get_loop(), []).append((call, result))
+    for loop, answered in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody is there to be told
+            loop.call_soon_threadsafe(_resolve, answered)
+
+
+def _resolve(answered: Sequence[tuple[_Call, Completion | Exception]]) -> None:
+    for call, result in answered:
+        if call.answer.done():
+            continue
+        if isinstance(result, Exception):
+            call.answer.set_exception(result)
+        else:
+            call.answer.set_result(result)

@@ -1,0 +1,97 @@
+"""Probabilities of given continuations, held against plain forward passes of transformers."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from toprope.errors import UserError
+from toprope.models.local import LocalModel
+
+PROMPTS = [
+    "The capital of France is Paris. Is this statement true? Answer:",
+    "Answer:",
+    [{"role": "user", "content": "Is Lagos in Norway?"}],
+    "Twelve plus thirty is forty-two, and nineteen minus seven is twelve. Answer:",
+]
+SHORT = [" yes", " no"]
+LONG = [" yes", " Norway is stronger", " no, the city"]
+
+
+def expected(model: LocalModel, prompt, options: list[str], length: str) -> np.ndarray:
+    """[O], from one unpadded pass of prompt and option each."""
+    head = model.tokens(prompt)
+    scores = []
+    for option in options:
+        tail = model.tokenizer(option, add_special_tokens=False).input_ids
+        with torch.no_grad():
+            logits_TV = model.module(torch.tensor([head + tail])).logits[0].double()
+        logprobs_TV = torch.log_softmax(logits_TV, -1)
+        each = [float(logprobs_TV[len(head) + k - 1, token]) for k, token in enumerate(tail)]
+        scores.append(sum(each) if length == "sum" else sum(each) / len(each))
+    weights = np.exp(np.array(scores) - max(scores))
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("length", ["sum", "mean"])
+@pytest.mark.parametrize("options", [SHORT, LONG])
+def test_probabilities_are_those_of_the_continuations(
+    tiny_model: LocalModel, options: list[str], length: Literal["sum", "mean"]
+):
+    probs_NO = tiny_model.option_probs(PROMPTS, options, length=length)
+    assert probs_NO.shape == (len(PROMPTS), len(options))
+    for row, prompt in zip(probs_NO, PROMPTS, strict=True):
+        np.testing.assert_allclose(row, expected(tiny_model, prompt, options, length), atol=1e-5)
+
+
+def test_short_options_are_one_token_and_long_ones_are_not(tiny_model: LocalModel):
+    """Both ways of scoring are under test above."""
+    assert {len(tiny_model.continuation(option)) for option in SHORT} == {1}
+    assert len({len(tiny_model.continuation(option)) for option in LONG}) == 3
+
+
+@pytest.mark.parametrize("options", [SHORT, LONG])
+def test_a_prompt_does_not_depend_on_its_batch(tiny_model: LocalModel, options: list[str]):
+    together = tiny_model.option_probs(PROMPTS, options)
+    alone = [tiny_model.option_probs([prompt], options)[0] for prompt in PROMPTS]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("options", [SHORT, LONG])
+def test_a_prompt_of_a_real_model_does_not_depend_on_its_batch(
+    smollm: LocalModel, options: list[str]
+):
+    together = smollm.option_probs(PROMPTS, options)
+    alone = [smollm.option_probs([prompt], options)[0] for prompt in PROMPTS]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(together[0], expected(smollm, PROMPTS[0], options, "sum"), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [SHORT, LONG])
+def test_rows_sum_to_one(tiny_model: LocalModel, options: list[str]):
+    np.testing.assert_allclose(tiny_model.option_probs(PROMPTS, options).sum(1), 1)
+
+
+def test_progress_counts_the_prompts(tiny_model: LocalModel, counting_progress):
+    for options in (SHORT, LONG):
+        tiny_model.option_probs(PROMPTS, options, progress=counting_progress)
+        assert counting_progress.done == pytest.approx(counting_progress.total) == len(PROMPTS)
+
+
+def test_what_is_read_is_counted(tiny_model: LocalModel):
+    model = replace(tiny_model)
+    model.option_probs(PROMPTS, SHORT)
+    assert model.tokens_read == sum(len(model.tokens(prompt)) for prompt in PROMPTS)
+
+
+def test_an_option_without_tokens_is_an_error(tiny_model: LocalModel):
+    with pytest.raises(UserError, match="'' has no tokens"):
+        tiny_model.option_probs(PROMPTS, [" yes", ""])
+
+
+def test_an_encoder_has_no_next_words(tiny_encoder: LocalModel):
+    with pytest.raises(UserError, match="is an encoder"):
+        tiny_encoder.option_probs(PROMPTS[:1], SHORT)
