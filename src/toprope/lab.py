@@ -1,0 +1,174 @@
+"""Lab: all that a study may use: models, data, artifacts, randomness and progress, within one run's
+folder.
+
+A test hands a study a Lab in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toprope.evidence import Cost
+from toprope.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from toprope.data.examples import Dataset
+    from toprope.models.activations import Activations
+    from toprope.models.local import LocalModel
+
+
+class Lab:
+    """One run's means.
+
+    Args:
+        folder: the run's folder; made if it isn't there.
+        seed: what all of the run's randomness comes from.
+        data_dir: where datasets described in YAML look for their files.
+        device: for local models; the GPU where there is one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        data_dir: Path | None = None,
+        device: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.data_dir = data_dir
+        self.device = device
+        self.show = progress or Progress(quiet=True)
+        self._models: dict[str, LocalModel] = {}
+        self._data: dict[tuple[str, int | None], Dataset] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def local(self, name: str) -> LocalModel:
+        """A model in this process, loaded once.
+
+        Raises:
+            UserError: the name is unknown, or belongs to a served model, whose insides can't be
+                reached.
+        """
+        if name not in self._models:
+            from toprope.models.local import LocalModel
+
+            self._models[name] = LocalModel.load(name, device=self.device, progress=self.show)
+        return self._models[name]
+
+    def release(self, keep: Sequence[str] = ()) -> None:
+        """Lets go of the loaded models, but for those named."""
+        self._models = {name: model for name, model in self._models.items() if name in keep}
+
+    def model_fingerprint(self, name: str) -> str:
+        """SHA-256 (hex) of a local model's weights, without loading them."""
+        from toprope.models.weights import digest, resolve
+
+        return digest(resolve(name, progress=self.show))
+
+    def data(self, name: str, *, limit: int | None = None) -> Dataset:
+        """A dataset by name (see `toprope.data.sources.load`), read once.
+
+        Args:
+            limit: at most this many examples, drawn with the run's seed.
+        """
+        from toprope.data.sources import load
+
+        if (name, limit) not in self._data:
+            self._data[name, limit] = load(
+                name, data_dir=self.data_dir, limit=limit, seed=self.seed, progress=self.show
+            )
+        return self._data[name, limit]
+
+    def artifact(self, *parts: str) -> Path:
+        """The path of a file under the run's `artifacts` (safetensors and JSON only); its folder
+        exists."""
+        path = self.folder.joinpath("artifacts", *parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """A generator of its own for each purpose, from the run's seed and the purpose's name."""
+        key = hashlib.sha256(json.dumps([self.seed, *names]).encode()).digest()
+        return np.random.default_rng(int.from_bytes(key[:16], "little"))
+
+    def progress(self, description: str, total: float) -> AbstractContextManager[Task]:
+        """`with lab.progress("fitting", 60) as task: ... task.advance(1)`: shows the time left."""
+        return self.show.task(description, total)
+
+    def activations(
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        depths: Sequence[float],
+        continuations: Sequence[str] = (),
+    ) -> tuple[Activations, Cost]:
+        """Last-token activations, captured once in a run: a second call, or run, reads them from
+        the artifacts.
+
+        Args:
+            depths: the layers, as shares of the model's depth (0.5: the middle layer).
+            continuations: see `LocalModel.activations`.
+
+        Returns:
+            The activations, by layer, and what it cost to make them when they were made.
+        """
+        from toprope.models import activations
+
+        key = {
+            "model": self.model_fingerprint(model),
+            "depths": list(depths),
+            "continuations": list(continuations),
+            "texts": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
+        }
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+        path, about = (
+            self.artifact("activations", name + end) for end in (".safetensors", ".json")
+        )
+        if not (path.exists() and about.exists()):
+            local = self.local(model)
+            with measured(local) as cost:
+                local.activations(
+                    texts,
+                    sorted({round(depth * local.n_layers) for depth in depths}),
+                    continuations=continuations,
+                    path=path,
+                    progress=self.show,
+                )
+            about.write_text(json.dumps({**key, "model_name": model, "cost": cost[0].model_dump()}))
+        return activations.load(path), Cost(**json.loads(about.read_text())["cost"])
+
+    def option_probs(
+        self, model: str, texts: Sequence[str], options: Sequence[str]
+    ) -> tuple[np.ndarray, Cost]:
+        """`LocalModel.option_probs` [N, O], kept like activations, and what they cost."""
+        key = [self.model_fingerprint(model), list(texts), list(options)]
+        name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+        path = self.artifact("options", f"{name}.json")
+        if not path.exists():
+            local = self.local(model)
+            with measured(local) as cost:
+                probs_NO = local.option_probs(texts, options, progress=self.show)
+            path.write_text(json.dumps({"probs": probs_NO.tolist(), "cost": cost[0].model_dump()}))
+        kept = json.loads(path.read_text())
+        return np.array(kept["probs"]), Cost(**kept["cost"])
+
+
+@contextmanager
+def measured(model: LocalModel) -> Iterator[list[Cost]]:
+    """What is asked of a model in this block: the list's first entry, set when the block ends."""
+    cost: list[Cost] = []
+    tokens, began = model.tokens_read, time.monotonic()
+    yield cost
+    cost.append(Cost(tokens=model.tokens_read - tokens, seconds=time.monotonic() - began, calls=1))

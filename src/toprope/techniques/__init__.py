@@ -1,0 +1,1 @@
+"""The oversight techniques, a folder each. One technique doesn't import another."""

@@ -1,0 +1,190 @@
+"""From all seeds' predictions to evidence: accuracies, performance gap recovered, and diagnostics
+without labels.
+
+Seeds and groups of items are resampled at once, and all arms share each draw
+(`statistics.crossed_bootstrap`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from toprope import statistics
+from toprope.evidence import Cost, Evidence
+from toprope.statistics import Interval
+from toprope.techniques.weak_to_strong.methods import UNSUPERVISED
+
+PUBLISHED_PGR = 0.8
+"""Burns et al. 2023, figure 1: the confidence loss on NLP, the figure to beat."""
+
+LITTLE = (
+    "the ceiling isn't clear of the supervisor: there is no gap to recover, and no PGR is given"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen.
+
+    Attributes:
+        said: arm -> predicted class of each item at each seed, [S, N]; -1 where the item isn't in
+            the seed's test.
+        truth: [N].
+        groups: [N].
+        costs: arm -> what it took, all seeds together.
+        zero_shot: predicted class of the items asked, and their indices.
+    """
+
+    said: Mapping[str, np.ndarray]
+    truth: np.ndarray
+    groups: np.ndarray
+    costs: Mapping[str, Cost]
+    zero_shot: tuple[np.ndarray, np.ndarray]
+    zero_shot_cost: Cost
+
+    def correct(self, arm: str) -> np.ndarray:
+        """[S, N]: 1, 0, or NaN where the item isn't in the seed's test."""
+        said = self.said[arm]
+        return np.where(said < 0, np.nan, said == self.truth)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Turns an outcome into evidence.
+
+    Attributes:
+        about: the fields that all of the study's evidence shares.
+        headline: the method of the headline, and how it was chosen.
+    """
+
+    outcome: Outcome
+    methods: tuple[str, ...]
+    headline: tuple[str, str]
+    about: Mapping[str, Any]
+    rng: np.random.Generator
+    resamples: int
+
+    def evidence(self) -> Iterator[Evidence]:
+        found = self.outcome
+        accuracy = {arm: self._over_seeds([arm], lambda a, arm=arm: a[arm]) for arm in found.said}
+        zero_shot = self._zero_shot()
+        gap = self._over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
+        controls = {arm: accuracy[arm].value for arm in ("supervisor", "ceiling", "random_errors")}
+        controls["zero_shot"] = zero_shot.value
+
+        for arm in ("supervisor", "ceiling", "random_errors"):
+            yield self._row(arm, "control", "accuracy", accuracy[arm], cost=found.costs[arm])
+        yield self._row(
+            "zero_shot",
+            "control",
+            "accuracy",
+            zero_shot,
+            unit="groups of examples",
+            cost=found.zero_shot_cost,
+            notes=f"asked on {len(found.zero_shot[1])} examples, the first seed's test",
+        )
+        yield self._row("ceiling", "diagnostic", "gap", gap)
+        for method in self.methods:
+            yield from self._method(method, accuracy[method], gap, controls)
+        method, how = self.headline
+        yield self._row(
+            "headline",
+            "result",
+            "accuracy",
+            accuracy[method],
+            controls=controls,
+            notes=f"{method}, {how}",
+        )
+        yield self._pgr("headline", method, gap, notes=f"{method}, {how}")
+
+    def _method(
+        self, method: str, accuracy: Interval, gap: Interval, controls: dict[str, float]
+    ) -> Iterator[Evidence]:
+        notes = "unsupervised: sees no labels" if method == UNSUPERVISED else ""
+        yield self._row(
+            method,
+            "result",
+            "accuracy",
+            accuracy,
+            controls=controls,
+            cost=self.outcome.costs[method],
+            notes=notes,
+        )
+        yield self._pgr(method, method, gap, notes=notes)
+        yield from self._diagnostics(method)
+
+    def _pgr(self, arm: str, method: str, gap: Interval, *, notes: str) -> Evidence:
+        """Performance gap recovered (Burns et al., section 3): (student - supervisor) / (ceiling -
+        supervisor)."""
+        if not (statistics.ratio_is_measurable(gap) and gap.value > 0):
+            notes = f"{notes}; {LITTLE}" if notes else LITTLE
+            return self._row(arm, "result", "pgr", None, better="higher", notes=notes)
+        interval = self._over_seeds(
+            ["supervisor", "ceiling", method],
+            lambda a: (a[method] - a["supervisor"]) / (a["ceiling"] - a["supervisor"]),
+        )
+        return self._row(
+            arm,
+            "result",
+            "pgr",
+            interval,
+            controls={"supervisor": 0.0, "ceiling": 1.0},
+            baseline=PUBLISHED_PGR,
+            notes=notes,
+        )
+
+    def _diagnostics(self, method: str) -> Iterator[Evidence]:
+        """How the student differs from its supervisor (Burns et al., section 5.1; misfit: Charikar
+        et al. 2024)."""
+        student, supervisor = self.outcome.said[method], self.outcome.said["supervisor"]
+        missing = student < 0
+        agrees = np.where(missing, np.nan, student == supervisor)
+        right = self.outcome.correct("supervisor")
+        misfit = self._bootstrap({"agrees": agrees}, lambda a: 1 - a["agrees"])
+        yield self._row(method, "diagnostic", "misfit", misfit, better="neither")
+        for name, where in (("right", right), ("wrong", 1 - right)):
+            metric = f"agreement_where_supervisor_{name}"
+            if not np.nansum(where):
+                why = f"the supervisor is never {name} on the test items"
+                yield self._row(method, "diagnostic", metric, None, notes=why)
+                continue
+            share = self._bootstrap(
+                {"both": agrees * where, "where": where}, lambda a: a["both"] / a["where"]
+            )
+            better = "higher" if name == "right" else "lower"
+            yield self._row(method, "diagnostic", metric, share, better=better)
+
+    def _over_seeds(self, arms: list[str], function: Callable) -> Interval:
+        return self._bootstrap({arm: self.outcome.correct(arm) for arm in arms}, function)
+
+    def _bootstrap(self, scores: dict[str, np.ndarray], function: Callable) -> Interval:
+        return statistics.crossed_bootstrap(
+            scores, self.outcome.groups, function, rng=self.rng, resamples=self.resamples
+        )
+
+    def _zero_shot(self) -> Interval:
+        said, items = self.outcome.zero_shot
+        return statistics.bootstrap_clustered(
+            (said == self.outcome.truth[items]).astype(float),
+            self.outcome.groups[items],
+            rng=self.rng,
+            resamples=self.resamples,
+        )
+
+    def _row(
+        self, arm: str, role: str, metric: str, interval: Interval | None, **rest: Any
+    ) -> Evidence:
+        seeds = next(iter(self.outcome.said.values())).shape[0]
+        return Evidence(
+            arm=arm,
+            role=role,  # pyright: ignore[reportArgumentType]
+            metric=metric,
+            value=interval.value if interval else None,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            level=interval.level if interval else statistics.LEVEL,
+            n=interval.n if interval else seeds,
+            **{"unit": "seeds", "better": "higher", **self.about, **rest},
+        )

@@ -1,0 +1,261 @@
+"""The weak-to-strong study: its settings, and how it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from toprope.data.examples import Dataset
+from toprope.data.splits import Split, check_no_leak, split
+from toprope.errors import UserError, unknown
+from toprope.evidence import Cost, Evidence
+from toprope.lab import Lab
+from toprope.study import Study
+from toprope.techniques.weak_to_strong.confidence import Confidence
+from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
+from toprope.techniques.weak_to_strong.measures import Measures, Outcome
+from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED
+from toprope.techniques.weak_to_strong.trial import Trial
+
+SIZES: dict[str, float | int] = {"supervisor": 0.4, "student": 0.4, "test": 0.2}
+"""Shares of the examples: the supervisor's half, the student's, and the test items of each seed."""
+
+
+class WeakToStrong(Study):
+    """A weak model's labels train a stronger student; how much of the gap does the student
+    recover?"""
+
+    name: ClassVar[str] = "weak_to_strong"
+
+    data: str = Field(
+        description="labelled examples: cities, arithmetic, file:PATH, hf:NAME or a YAML file"
+    )
+    limit: int | None = Field(
+        default=2000, ge=50, description="at most this many examples, drawn with the run's seed"
+    )
+    mode: Literal["probe", "lora"] = Field(
+        default="probe",
+        description="probe: heads on frozen activations (minutes); "
+        "lora: the models are fine-tuned (hours on a CPU)",
+    )
+    methods: tuple[str, ...] = Field(
+        default=("naive", "confidence", "bootstrapping", "filtered", "ensemble", "ccs"),
+        min_length=1,
+        description=f"how students learn from weak labels: {', '.join(METHODS)}",
+    )
+    headline: str = Field(
+        default="",
+        description="the method that the conclusion is about, named before the run; "
+        "without one: confidence, or the first of the methods",
+    )
+    seeds: int = Field(
+        default=10, ge=2, description="how often halves and test items are drawn anew"
+    )
+    intermediates: tuple[str, ...] = Field(
+        default=(), description="models between the two, weakest first, for bootstrapping"
+    )
+    confidence_weight: float = Field(
+        default=0.5, ge=0, le=1, description="weight of the student's own answers, once warm"
+    )
+    confidence_warmup: float = Field(
+        default=0.2, ge=0, le=1, description="share of the training until it has that weight"
+    )
+    keep: float = Field(
+        default=0.5, gt=0, le=1, description="share of the labels that 'filtered' keeps"
+    )
+    depths: tuple[float, ...] = Field(
+        default=(0.375, 0.5, 0.625, 0.75, 0.875),
+        min_length=1,
+        description="layers that a probe may read, as shares of the model's depth",
+    )
+    lora_rank: int = Field(default=8, ge=1, description="mode lora: rank of the adapters")
+    lora_epochs: int = Field(default=2, ge=1, description="mode lora: passes over the labels")
+    lora_learning_rate: float = Field(
+        default=2e-4, gt=0, description="mode lora: peak learning rate"
+    )
+    resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        for method in methods:
+            if method not in METHODS:
+                raise ValueError(str(unknown("method", method, METHODS)))
+        return methods
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.headline and self.headline not in self.methods:
+            raise ValueError(
+                f"headline '{self.headline}' isn't among the methods: {', '.join(self.methods)}"
+            )
+        if self.mode == "lora" and UNSUPERVISED in self.methods:
+            raise ValueError(
+                f"'{UNSUPERVISED}' reads frozen activations: leave it out of methods, "
+                "or use mode: probe"
+            )
+        if wrong := [depth for depth in self.depths if not 0 < depth <= 1]:
+            raise ValueError(f"depth {wrong[0]}: give shares above 0, up to 1 (the last layer)")
+        return self
+
+    def models(self) -> list[str]:
+        return [self.overseer, *self.intermediates, self.target]
+
+    def datasets(self, lab: Lab) -> list[str]:
+        return [lab.data(self.data, limit=self.limit).fingerprint]
+
+    @property
+    def title(self) -> str:
+        return f"weak-to-strong: {self.overseer} supervises {self.target} on {self.data}"
+
+    @property
+    def chosen(self) -> tuple[str, str]:
+        """The headline's method, and how it was chosen without ground truth."""
+        if self.headline:
+            return (
+                self.headline,
+                "chosen without ground truth by the study's settings, before the run",
+            )
+        if "confidence" in self.methods:
+            why = "chosen without ground truth: before the run, as the best in Burns et al. 2023"
+            return "confidence", why
+        return self.methods[0], "chosen without ground truth as the first method of the settings"
+
+    def run(self, lab: Lab) -> Iterator[Evidence]:
+        data = self._dataset(lab)
+        splits = [split(data, SIZES, seed=int(seed)) for seed in self._split_seeds(lab)]
+        for one in splits:
+            check_no_leak(one, data)
+        learners, reading = self._learners(lab, data)
+        said, training = self._train(lab, data, splits, learners)
+        test = splits[0].parts["test"]
+        probs_NC, asking = lab.option_probs(
+            self.target, [data.texts[i] for i in test], list(data.answers)
+        )
+        outcome = Outcome(
+            said=said,
+            truth=data.labels,
+            groups=np.array(data.groups),
+            costs={arm: added(training[arm], reading.get(arm, Cost())) for arm in said},
+            zero_shot=(probs_NC.argmax(1), test),
+            zero_shot_cost=asking,
+        )
+        yield from Measures(
+            outcome=outcome,
+            methods=self.methods,
+            headline=self.chosen,
+            about={
+                "study": self.name,
+                "overseer": self.overseer,
+                "target": self.target,
+                "dataset": data.name,
+                "split": _digest_of(splits),
+                "seed": lab.seed,
+                "truth": "ground_truth",
+                "config_hash": self.config_hash,
+            },
+            rng=lab.rng(self.name, "bootstrap"),
+            resamples=self.resamples,
+        ).evidence()
+
+    def _dataset(self, lab: Lab) -> Dataset:
+        data = lab.data(self.data, limit=self.limit)
+        if len(data.label_names) != 2 and UNSUPERVISED in self.methods:
+            raise UserError(
+                f"dataset '{data.name}' has {len(data.label_names)} classes, and '{UNSUPERVISED}' "
+                "needs two: leave it out of methods"
+            )
+        return data
+
+    def _split_seeds(self, lab: Lab) -> np.ndarray:
+        return lab.rng(self.name, "splits").integers(2**31, size=self.seeds)
+
+    def _learners(self, lab: Lab, data: Dataset) -> tuple[dict[str, Learner], dict[str, Cost]]:
+        """Every model as a learner of the data, and what reading the data with it cost, by the arm
+        that needs it."""
+        if self.mode == "lora":
+            from toprope.techniques.weak_to_strong.lora import LoraLearner
+
+            settings = {
+                "rank": self.lora_rank,
+                "epochs": self.lora_epochs,
+                "learning_rate": self.lora_learning_rate,
+            }
+            return {
+                name: LoraLearner(
+                    lab.local(name), data.texts, settings, lab.rng(self.name, "lora", name)
+                )
+                for name in self.models()
+            }, {}
+        answers = data.answers if UNSUPERVISED in self.methods else ()
+        learners: dict[str, Learner] = {}
+        costs: dict[str, Cost] = {}
+        for name in self.models():
+            read, costs[name] = lab.activations(
+                name, data.texts, depths=self.depths, continuations=answers
+            )
+            rows_NSD = {
+                layer: x.reshape(len(data), 1 + len(answers), -1)
+                for layer, x in read.layers.items()
+            }
+            learners[name] = ProbeLearner(
+                {layer: x[:, 0] for layer, x in rows_NSD.items()},
+                {layer: x[:, 1:] for layer, x in rows_NSD.items()},
+            )
+        between = [costs[name] for name in self.intermediates]
+        arms = {"supervisor": costs[self.overseer], "ceiling": costs[self.target]}
+        return learners, arms | ({"bootstrapping": added(*between)} if between else {})
+
+    def _train(
+        self, lab: Lab, data: Dataset, splits: Sequence[Split], learners: Mapping[str, Learner]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Cost]]:
+        """Arm -> predicted classes [S, N] (-1 where an item isn't in the seed's test), and what its
+        training took."""
+        said: dict[str, np.ndarray] = {}
+        costs: dict[str, Cost] = {}
+        arms = 3 + len(self.methods)
+        with lab.progress("training students", self.seeds * arms) as task:
+            for seed, one in enumerate(splits):
+                trial = Trial(
+                    weak=learners[self.overseer],
+                    student=learners[self.target],
+                    rungs=tuple(learners[name] for name in self.intermediates),
+                    labels=data.labels,
+                    groups=np.array(data.groups),
+                    classes=len(data.label_names),
+                    half1=one.parts["supervisor"],
+                    half2=one.parts["student"],
+                    confidence=Confidence(self.confidence_weight, self.confidence_warmup),
+                    keep=self.keep,
+                    rng=lab.rng(self.name, "trial", seed),
+                )
+                test = one.parts["test"]
+                for arm, train in trial.arms(self.methods).items():
+                    began = time.monotonic()
+                    guess = train()(test).argmax(1)
+                    said.setdefault(arm, np.full((self.seeds, len(data)), -1))[seed, test] = guess
+                    took = Cost(seconds=time.monotonic() - began)
+                    costs[arm] = added(costs.get(arm, Cost()), took)
+                    task.advance(1)
+                for learner in learners.values():
+                    learner.forget()
+        return said, costs
+
+
+def added(*costs: Cost) -> Cost:
+    """The sum."""
+    return Cost(
+        tokens=sum(cost.tokens for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
+        calls=sum(cost.calls for cost in costs),
+    )
+
+
+def _digest_of(splits: Sequence[Split]) -> str:
+    """One fingerprint for the splits of all seeds."""
+    return hashlib.sha256("".join(one.fingerprint for one in splits).encode()).hexdigest()
