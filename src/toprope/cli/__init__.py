@@ -1,0 +1,43 @@
+"""The command line: `toprope COMMAND`.
+
+This module lists the commands and loads none of them, so that `toprope --help` is quick: each lives
+in a module of its own, imported when it's asked for.
+"""
+
+import click
+
+from toprope.cli.group import Lazy, LazyGroup
+
+COMMANDS = {
+    "climb": Lazy(
+        "Runs", "toprope.cli.climb:climb", "Run the studies of a ladder; write a report."
+    ),
+    "evidence": Lazy(
+        "Runs", "toprope.cli.results:evidence", "Print or export what a run measured."
+    ),
+    "report": Lazy("Runs", "toprope.cli.results:report", "Write a run's report again."),
+    "models": Lazy("Models and data", "toprope.cli.models:models", "List, fetch or remove models."),
+    "data": Lazy("Models and data", "toprope.cli.data:data", "List datasets, or look into one."),
+}
+
+STUDY_COMMANDS = {
+    "weak-to-strong": "Can a weak model's labels bring out what a stronger model knows?",
+}
+"""Every study of `toprope.study.STUDIES`, by command: what it asks, in a line."""
+
+
+@click.group(cls=LazyGroup, name="toprope", commands_by_name=COMMANDS, studies=STUDY_COMMANDS)
+@click.version_option(package_name="toprope", message="toprope %(version)s")
+def main() -> None:
+    """Measure whether a weaker or more trusted model, the overseer, can oversee a stronger one, the
+    target.
+
+    Every study ends as evidence: numbers with their intervals, their controls and their cost, in
+    a run's folder, runs/NAME, with a report that a person can read. A run that was stopped goes on
+    when the same command is given again.
+
+    \b
+    toprope climb examples/quickstart.yaml
+    toprope weak-to-strong --weak smollm2-135m --strong qwen2.5-coder-0.5b --data cities
+    toprope evidence runs/quickstart --format csv
+    """

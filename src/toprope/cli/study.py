@@ -1,0 +1,87 @@
+"""A command for a study, made from its fields: `toprope weak-to-strong --weak A --strong B ...`.
+
+It runs as a ladder of one rung, through the same code as `toprope climb`.
+"""
+
+import hashlib
+import inspect
+import re
+from typing import Any
+
+import click
+
+from toprope.cli import fields
+from toprope.cli.climb import RunOptions, run
+from toprope.cli.options import run_options
+from toprope.ladder.config import FROM_RUNG, make_ladder
+from toprope.study import Study, study_class
+
+MORE_FLAGS = {"overseer": ("--weak",), "target": ("--strong",)}
+EXAMPLE_MODELS = {"overseer": "smollm2-135m", "target": "qwen2.5-coder-0.5b"}
+LONGEST_NAME = 80
+
+
+def study_command(name: str) -> click.Command:
+    """The command of the study of that name in `toprope.study.STUDIES`."""
+    cls = study_class(name)
+
+    def callback(**values: Any) -> None:
+        _run(cls, values)
+
+    command = click.command(
+        name=name.replace("_", "-"),
+        params=list(fields.options(cls, MORE_FLAGS)),
+        help=_help(cls),
+        epilog=_EPILOG,
+    )(run_options(callback))
+    names = [param.name for param in command.params]
+    if len(set(names)) < len(names):
+        raise ValueError(f"study '{name}' has a field named as an option that all runs have")
+    return command
+
+
+_EPILOG = """
+Results go to FOLDER/NAME of --runs and --name: evidence.sqlite, report.html, and config.yaml, which
+'toprope climb' takes. Without --name it's made from the study, the models and the data, so that the
+same command goes on after an interruption, and doesn't run again what has finished.
+"""
+
+
+def _help(cls: type[Study]) -> str:
+    """The class's docstring, and an example of its command."""
+    about = inspect.getdoc(cls) or f"Run the study {cls.name}."
+    words = ["toprope", cls.name.replace("_", "-")]
+    for name, field in cls.model_fields.items():
+        if not field.is_required():
+            continue
+        example = EXAMPLE_MODELS.get(name) or (field.examples or [name.upper()])[0]
+        words += [[*MORE_FLAGS.get(name, ()), f"--{name.replace('_', '-')}"][0], str(example)]
+    return f"{about}\n\n\b\n{' '.join(words)}"
+
+
+def _run(cls: type[Study], values: dict[str, Any]) -> None:
+    settings = fields.given({name: values.pop(name) for name in cls.model_fields})
+    name, seed = values.pop("name"), values.pop("seed")
+    rung = {key: settings.pop(key) for key in FROM_RUNG}
+    config = make_ladder(
+        {
+            "name": name or default_name(cls.name, rung, settings),
+            "seed": seed or 0,
+            "rungs": [{**rung, "studies": [{cls.name: settings}]}],
+        },
+        source=cls.name.replace("_", "-"),
+    )
+    run(config, RunOptions(**values))
+
+
+def default_name(study: str, rung: dict[str, str], settings: dict[str, Any]) -> str:
+    """A run's name from the study, the models and the data: the same for the same command.
+
+    Where an address doesn't fit into a folder's name, a hash of the whole tells it from others.
+    """
+    parts = [study.replace("_", "-"), rung["overseer"], rung["target"], settings.get("data")]
+    whole = "-".join(str(part) for part in parts if part)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip("-.")
+    if name == whole and len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

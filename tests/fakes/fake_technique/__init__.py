@@ -1,0 +1,1 @@
+"""A technique that measures nothing, for tests of what runs studies."""
