@@ -1,4 +1,4 @@
-"""What every test shares: the hub kept offline, the data folder, the order of the run, Chromium."""
+"""What every test shares: the hub kept offline, data, models, Chromium, the order of the run."""
 
 import os
 import shutil
@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from .local_models import (  # noqa: F401
+    base_model,
+    counting_progress,
+    one_thread,
+    smollm,
+    tiny_encoder,
+    tiny_folder,
+    tiny_model,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -54,16 +54,16 @@ class Lab:
         folder.mkdir(parents=True, exist_ok=True)
 
     def local(self, name: str) -> LocalModel:
-        """A model in this process, loaded once.
+        """A model in this process, loaded once, and shared with what else the process asks of it.
 
         Raises:
             UserError: the name is unknown, or belongs to a served model, whose insides can't be
                 reached.
         """
         if name not in self._models:
-            from toprope.models.local import LocalModel
+            from toprope.models.loaded import shared
 
-            self._models[name] = LocalModel.load(name, device=self.device, progress=self.show)
+            self._models[name] = shared(name, device=self.device, progress=self.show)
         return self._models[name]
 
     def release(self, keep: Sequence[str] = ()) -> None:

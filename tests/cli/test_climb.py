@@ -16,6 +16,7 @@ def test_it_ends_with_what_was_found_and_where(toprope, write_ladder) -> None:
     assert ["naive", "accuracy", "0.700", "[0.600,", "0.800]", "10", "seeds"] in lines
     assert ["supervisor", "accuracy", "0.600", "[0.500,", "0.700]", "10", "seeds"] in lines
     assert "shadow" not in result.stdout  # a diagnostic
+    assert "a note on" not in result.stdout
     assert result.stdout.endswith(
         "all measurements: toprope evidence runs/a-run\nreport: runs/a-run/report.html\n"
     )

@@ -6,7 +6,7 @@ import pytest
 
 REVIEWS = """\
 text,label,film
-Good \x1b[2Jfilm,yes,1
+Good \a\u202efilm,yes,1
 Bad film,no,1
 Fine,yes,2
 Dull,no,2
@@ -47,6 +47,7 @@ def test_list_takes_the_data_folder_too_and_names_what_it_leaves_out(toprope) ->
     Path("sets/more.yaml").write_text(DESCRIPTION)
     Path("sets/reviews.yaml").write_text(DESCRIPTION.replace("Film", "Other"))
     Path("ladder.yaml").write_text("name: a\nrungs: []\n")
+    Path(".hidden.yaml").write_text(DESCRIPTION)
 
     result = toprope("data", "list", "--data-dir", "sets")
 
@@ -58,7 +59,7 @@ def test_list_takes_the_data_folder_too_and_names_what_it_leaves_out(toprope) ->
 
 
 def test_show_tells_classes_groups_provenance_and_how_it_is_asked(toprope) -> None:
-    text = toprope("data", "show", "reviews", "--examples", "3").stdout
+    text = toprope("data", "show", "reviews", "--examples", "4").stdout
 
     assert "examples:    9: 4 no, 5 yes\n" in text
     assert "groups:      5, the largest of 2 examples\n" in text
@@ -68,8 +69,9 @@ def test_show_tells_classes_groups_provenance_and_how_it_is_asked(toprope) -> No
     shown = [line for line in text.splitlines() if line.startswith("  | Review")]
     assert shown[0] == "  | Review: Bad film"
     assert shown[2] == "  | Review: Dull"
-    assert len(shown) == 3
-    assert "\x1b" not in text
+    assert len(shown) == 4
+    assert "\a" not in text
+    assert "\u202e" not in text
 
 
 def test_show_takes_a_limit_and_a_seed(toprope) -> None:

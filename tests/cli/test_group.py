@@ -131,7 +131,7 @@ def test_a_device_that_is_not_there_is_one_line(refused, device: str, monkeypatc
 
 
 def test_a_message_cannot_steer_the_terminal(refused) -> None:
-    assert "\x1b" not in refused("climb", "\x1b[2Jx.yaml")
+    assert "\a" not in refused("climb", "\ax.yaml")
 
 
 def test_a_reader_that_goes_away_is_no_error(toprope, write_ladder, folder: Path) -> None:

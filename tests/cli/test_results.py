@@ -56,6 +56,7 @@ def test_csv_to_a_file(toprope) -> None:
     assert [(row["arm"], row["value"]) for row in rows] == [
         ("naive", "0.7"), ("supervisor", "0.6"), ("shadow", "0.5")
     ]  # fmt: skip
+    assert b"\r" not in Path("out.csv").read_bytes()
     assert result.stdout == ""
     assert result.stderr == "3 rows in out.csv\n"
 

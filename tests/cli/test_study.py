@@ -46,8 +46,9 @@ def test_overseer_and_target_are_names_of_the_same_options(toprope) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], {"value": 0.7, "methods": ["naive"], "intermediates": [], "limit": None}),
+        ([], {"value": 0.7, "methods": ["naive"], "intermediates": [], "limit": 20}),
         (["--value", "0.4", "--limit", "9"], {"value": 0.4, "limit": 9}),
+        (["--limit", "none"], {"limit": None}),
         (["--methods", "naive,confidence"], {"methods": ["naive", "confidence"]}),
         (["--methods", "confidence", "--methods", "naive"], {"methods": ["confidence", "naive"]}),
         (["--arms", "confidence"], {"methods": ["confidence"]}),
@@ -77,6 +78,7 @@ def test_the_help_says_what_the_fields_say(toprope) -> None:
     assert "--data DATA What it would read [required]" in text
     assert "--arms, --methods naive|confidence,... The arms [default: naive]" in text
     assert "--mode [probe|lora] [default: probe]" in text
+    assert "--limit INTEGER|NONE At most so many [default: 20]" in text
     assert "--value FLOAT What it finds [default: 0.7]" in text
     assert "--seed INTEGER" in text
 
@@ -88,11 +90,11 @@ def test_the_help_says_what_the_fields_say(toprope) -> None:
         ((*GIVEN, "--methods", "naive,confidnce"), "unknown value 'confidnce' in --arms: "
          "did you mean 'confidence'? known: confidence, naive"),
         ((*GIVEN, "--mode", "prob"), "unknown value 'prob' in --mode: did you mean 'probe'?"),
-        ((*GIVEN, "--value", "3"), "fake-study, rung 1, study 1 'fake_study': value: Input should "
+        ((*GIVEN, "--value", "3"), "fake-study: value: Input should "
          "be less than or equal to 1 (got 3.0)"),
-        ((*GIVEN, "--limit", "many"), "Invalid value for '--limit': 'many' is not a valid integer"),
+        ((*GIVEN, "--limit", "many"), "Invalid value for '--limit': 'many' is not a valid"),
         ((*GIVEN, "--options", "{a: ["), "Invalid value for '--options': not YAML: "),
-        ((*GIVEN, "--options", "{a: b}"), "fake-study, rung 1, study 1 'fake_study': options.a: "),
+        ((*GIVEN, "--options", "{a: b}"), "fake-study: options.a: "),
         ((*GIVEN, "--valu", "1"), "No such option '--valu'. Did you mean '--value'?"),
         ((*GIVEN, "--name", "a/b"), "fake-study: name: 'a/b' can't be a folder's name"),
     ],
@@ -106,15 +108,15 @@ def test_the_default_name_is_the_same_for_the_same_command_and_fits_a_folder() -
     rung = {"overseer": "smollm2-135m", "target": "hf:Qwen/Qwen3-4B"}
     address = {"data": "file:/data/reviews.csv?text=sentence&label=stars"}
 
-    assert default_name("weak_to_strong", {"overseer": "a", "target": "b"}, {"data": "cities"}) == (
+    assert default_name("weak-to-strong", {"overseer": "a", "target": "b"}, {"data": "cities"}) == (
         "weak-to-strong-a-b-cities"
     )
-    name = default_name("weak_to_strong", rung, address)
+    name = default_name("weak-to-strong", rung, address)
     assert re.fullmatch(r"weak-to-strong-smollm2-135m-hf-Qwen-Qwen3-4B-[\w.-]+-[0-9a-f]{8}", name)
     assert len(name) <= 100
-    assert name == default_name("weak_to_strong", rung, dict(address))
+    assert name == default_name("weak-to-strong", rung, dict(address))
     other = {"data": "file:/data/reviews.csv?text=sentence-label=stars"}
-    assert name != default_name("weak_to_strong", rung, other)
+    assert name != default_name("weak-to-strong", rung, other)
 
 
 def test_a_field_may_not_hide_an_option_of_all_runs(monkeypatch, fake_study, tmp_path) -> None:

@@ -181,12 +181,8 @@ def test_models_are_loaded_once_and_let_go_when_the_next_study_has_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    here = SimpleNamespace(load=lambda name, **_: loaded.append(name) or name)
-    monkeypatch.setitem(
-        sys.modules,
-        "toprope.models.local",
-        SimpleNamespace(LocalModel=here),  # type: ignore
-    )
+    loader = SimpleNamespace(shared=lambda name, **_: loaded.append(name) or name)
+    monkeypatch.setitem(sys.modules, "toprope.models.loaded", loader)  # type: ignore
     monkeypatch.setattr("toprope.lab.Lab.model_fingerprint", lambda lab, name: name)
 
     def rung(overseer: str, target: str, *data: str) -> dict[str, Any]:

@@ -17,16 +17,6 @@ import pytest
 
 from toprope.models.catalog import CATALOG, Entry, Part, SourceFile
 
-from ..local_models import (  # noqa: F401
-    base_model,
-    counting_progress,
-    one_thread,
-    smollm,
-    tiny_encoder,
-    tiny_folder,
-    tiny_model,
-)
-
 COMMIT = "1" * 40  # of every repository
 
 

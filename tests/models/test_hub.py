@@ -4,6 +4,7 @@ The hub's client reads its settings when it's first imported, so a test resolves
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,7 @@ except UserError as error:
 """
     run = subprocess.run(
         [sys.executable, "-c", script],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)} | environment(site, folder) | variables,
+        env=os.environ | environment(site, folder) | variables,
         capture_output=True,
         text=True,
         timeout=60,

@@ -59,7 +59,7 @@ class StandIn:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine doesn't count against us, and whoever waits for nobody fails by the clock."""
     monkeypatch.setattr(queue_module, "WAIT_SECONDS", 60)
-    monkeypatch.setattr(queue_module, "GATHER_SECONDS", 60)
+    monkeypatch.setattr(queue_module, "BUSY_SECONDS", 60)
 
 
 @pytest.fixture

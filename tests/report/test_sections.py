@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from toprope.report import sections
 from toprope.report.figures import interval_plot
 from toprope.report.page import Section
 from toprope.report.sections import generic_section, section_for
@@ -30,16 +31,21 @@ def test_a_technique_tells_its_own_numbers(study) -> None:
     assert section_for("weak_to_strong", study()).title == "Weak-to-strong generalization"
 
 
-@pytest.mark.parametrize(
-    "name", ["red_team", "../../etc", "os.path", "", "a b", "<script>", "report", "class"]
-)
-def test_any_other_study_gets_the_generic_section_and_imports_nothing(attacks, name) -> None:
+@pytest.mark.parametrize("name", ["red_team", "report", "class"])
+def test_any_other_study_gets_the_generic_section(attacks, name: str) -> None:
     before = set(sys.modules)
 
-    section = section_for(name, attacks)
-
-    assert section.title == "Red team"
+    assert section_for(name, attacks).title == "Red team"
     assert not {module for module in set(sys.modules) - before if "techniques" in module.split(".")}
+
+
+@pytest.mark.parametrize("name", ["../../etc", "os.path", "weak_to_strong.report", "", "<script>"])
+def test_a_study_with_an_odd_name_is_never_looked_up(attacks, monkeypatch, name: str) -> None:
+    looked_up = []
+    monkeypatch.setattr(sections, "find_spec", looked_up.append)
+
+    assert section_for(name, attacks).title == "Red team"
+    assert looked_up == []
 
 
 def test_the_generic_section_has_a_figure_for_each_metric_and_every_number(attacks) -> None:

@@ -1,14 +1,17 @@
 """`toprope climb LADDER.yaml`, and what every command that runs a study does with its ladder."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import NoReturn, TypedDict
 
 import click
 
 from toprope.cli.options import run_options
 from toprope.errors import UserError
-from toprope.export import export
+from toprope.evidence import Evidence
+from toprope.export import NOTE_LENGTH, export
 from toprope.ladder.climb import climb as climb_ladder
 from toprope.ladder.config import LadderConfig, load_ladder, make_ladder
 from toprope.progress import Progress
@@ -74,10 +77,22 @@ def run(config: LadderConfig, options: RunOptions) -> None:
         )
     except KeyboardInterrupt:
         _stopped(folder)
-    findings = [row for row in current_evidence(folder) if row.role != "diagnostic"]
-    export(findings, "table", sys.stdout)
+    export(_findings(current_evidence(folder)), "table", sys.stdout)
     click.echo(f"all measurements: toprope evidence {folder}")
     click.echo(f"report: {report}")
+
+
+def _findings(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Results and controls, without diagnostics and with no notes but why a number is missing."""
+    return [
+        row.model_copy(update={"notes": "" if row.value is not None else _short(row.notes)})
+        for row in evidence
+        if row.role != "diagnostic"
+    ]
+
+
+def _short(text: str) -> str:
+    return shorten(text, NOTE_LENGTH, placeholder=" ...")
 
 
 def _stopped(folder: Path) -> NoReturn:

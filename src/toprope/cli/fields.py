@@ -11,9 +11,9 @@ from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
+from click.core import ParameterSource
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from toprope.cli.options import OneOf
 
@@ -39,6 +39,17 @@ class Listed(click.ParamType):
     ) -> list[Any]:
         items = [item.strip() for item in value.split(",")]
         return [self.item.convert(item, param, ctx) for item in items if item]
+
+
+class OrNone(click.ParamType):
+    """A value of a type, or the word `none`, for a field that may be None and isn't by default."""
+
+    def __init__(self, value: click.ParamType) -> None:
+        self.value = value
+        self.name = f"{value.name}|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value == "none" else self.value.convert(value, param, ctx)
 
 
 class Yaml(click.ParamType):
@@ -69,34 +80,38 @@ def options(
     ]
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were given on the command line; the model has the others' defaults."""
-    return {name: value for name, value in values.items() if value is not None}
+def given(model: type[BaseModel], ctx: click.Context) -> dict[str, Any]:
+    """The fields that were given on the command line; the model has the others' defaults."""
+    return {
+        name: ctx.params[name]
+        for name in model.model_fields
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 def _option(name: str, field: FieldInfo, more_flags: Sequence[str]) -> click.Option:
     kind = _param_type(field.annotation)
+    default = field.get_default(call_default_factory=True)
+    if type(None) in get_args(field.annotation) and default is not None:
+        kind = OrNone(kind)
     flags = [*_own_flags(field), *more_flags, f"--{name.replace('_', '-')}"]
     if kind is click.BOOL:
         flags[-1] += f"/--no-{name.replace('_', '-')}"
     is_list = isinstance(kind, Listed)
-    # Without this, click would give a switch that isn't there as False.
-    default: dict[str, Any] = {"default": None} if kind is click.BOOL else {}
     return click.Option(
         [*flags, name],
         type=kind,
-        **default,
         multiple=is_list,
         callback=_flat if is_list else None,
         required=field.is_required(),
         metavar=_metavar(name, field, kind),
-        help=_help(field),
+        help=_help(field, default),
     )
 
 
-def _flat(_: click.Context, __: click.Parameter, values: Sequence[list[Any]]) -> list[Any] | None:
-    """One list for an option that may be given several times; None where it wasn't given."""
-    return [item for part in values for item in part] if values else None
+def _flat(ctx: click.Context, param: click.Parameter, values: Sequence[list[Any]]) -> list[Any]:
+    """One list for an option that may be given several times."""
+    return [item for part in values for item in part]
 
 
 def _param_type(annotation: Any) -> click.ParamType:
@@ -131,11 +146,10 @@ def _metavar(name: str, field: FieldInfo, kind: click.ParamType) -> str | None:
     return name.upper() if kind is click.STRING else None
 
 
-def _help(field: FieldInfo) -> str:
+def _help(field: FieldInfo, default: Any) -> str:
     text = field.description or ""
     text = text[:1].upper() + text[1:]
-    default = field.get_default(call_default_factory=True)
-    if default is PydanticUndefined or default is None or default == ():
+    if field.is_required() or default is None or default == ():
         return text
-    shown = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
+    shown = ", ".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
     return f"{text}  [default: {shown}]"

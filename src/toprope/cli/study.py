@@ -14,10 +14,10 @@ from toprope.cli import fields
 from toprope.cli.climb import RunOptions, run
 from toprope.cli.options import run_options
 from toprope.ladder.config import FROM_RUNG, make_ladder
-from toprope.study import Study, study_class
+from toprope.study import Study, make_study, study_class
 
 MORE_FLAGS = {"overseer": ("--weak",), "target": ("--strong",)}
-EXAMPLE_MODELS = {"overseer": "smollm2-135m", "target": "qwen2.5-coder-0.5b"}
+EXAMPLES = {"overseer": "smollm2-135m", "target": "qwen2.5-coder-0.5b", "data": "cities"}
 LONGEST_NAME = 80
 
 
@@ -25,8 +25,9 @@ def study_command(name: str) -> click.Command:
     """The command of the study of that name in `toprope.study.STUDIES`."""
     cls = study_class(name)
 
-    def callback(**values: Any) -> None:
-        _run(cls, values)
+    @click.pass_context
+    def callback(ctx: click.Context, **values: Any) -> None:
+        _run(cls, ctx)
 
     command = click.command(
         name=name.replace("_", "-"),
@@ -54,32 +55,33 @@ def _help(cls: type[Study]) -> str:
     for name, field in cls.model_fields.items():
         if not field.is_required():
             continue
-        example = EXAMPLE_MODELS.get(name) or (field.examples or [name.upper()])[0]
+        example = field.examples[0] if field.examples else EXAMPLES.get(name, name.upper())
         words += [[*MORE_FLAGS.get(name, ()), f"--{name.replace('_', '-')}"][0], str(example)]
     return f"{about}\n\n\b\n{' '.join(words)}"
 
 
-def _run(cls: type[Study], values: dict[str, Any]) -> None:
-    settings = fields.given({name: values.pop(name) for name in cls.model_fields})
-    name, seed = values.pop("name"), values.pop("seed")
+def _run(cls: type[Study], ctx: click.Context) -> None:
+    command = cls.name.replace("_", "-")
+    settings = fields.given(cls, ctx)
+    make_study(cls.name, settings, where=command)  # says what is wrong without a word of rungs
     rung = {key: settings.pop(key) for key in FROM_RUNG}
     config = make_ladder(
         {
-            "name": name or default_name(cls.name, rung, settings),
-            "seed": seed or 0,
+            "name": ctx.params["name"] or default_name(command, rung, settings),
+            "seed": ctx.params["seed"] or 0,
             "rungs": [{**rung, "studies": [{cls.name: settings}]}],
         },
-        source=cls.name.replace("_", "-"),
+        source=command,
     )
-    run(config, RunOptions(**values))
+    run(config, RunOptions(**{key: ctx.params[key] for key in RunOptions.__annotations__}))
 
 
-def default_name(study: str, rung: dict[str, str], settings: dict[str, Any]) -> str:
-    """A run's name from the study, the models and the data: the same for the same command.
+def default_name(command: str, rung: dict[str, str], settings: dict[str, Any]) -> str:
+    """A run's name from the command, the models and the data: the same for the same command.
 
     Where an address doesn't fit into a folder's name, a hash of the whole tells it from others.
     """
-    parts = [study.replace("_", "-"), rung["overseer"], rung["target"], settings.get("data")]
+    parts = [command, rung["overseer"], rung["target"], settings.get("data")]
     whole = "-".join(str(part) for part in parts if part)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip("-.")
     if name == whole and len(name) <= LONGEST_NAME:

@@ -114,7 +114,7 @@ def _record(
         "created": before.get("created", _now()) if goes_on else _now(),
         "updated": before.get("updated", _now()) if all_done else _now(),
         "seed": config.seed,
-        "toprope_version": __version__,
+        "toprope_version": before.get("toprope_version", __version__) if all_done else __version__,
         "command": _command(lab),
         "machine": before.get("machine", here) if all_done else here,
         "studies": entries,

@@ -260,7 +260,7 @@ def _check(base: LocalModel, items: int) -> None:
 
 def _soft_labels(labels_NC: np.ndarray, items: int) -> Tensor:
     """[N, C] float32."""
-    labels = torch.as_tensor(np.asarray(labels_NC), dtype=torch.float32)
+    labels = torch.tensor(np.array(labels_NC, dtype=np.float32))
     if labels.ndim != 2 or len(labels) != items:
         raise ValueError(f"labels must be [N = {items}, C], not {tuple(labels.shape)}")
     if not torch.allclose(labels.sum(1), torch.ones(items), atol=1e-4):

@@ -123,7 +123,7 @@ class LocalModel:
             return prompt + prefill
         if not self.tokenizer.chat_template:
             raise UserError(
-                f"model '{self.name}' has no chat template (it is a base model): give it plain text, "
+                f"model '{self.name}' has no chat template, as a base model: give it plain text, "
                 "or take a model that is tuned for chat"
             )
         messages = [dict(message) for message in prompt]
@@ -301,7 +301,8 @@ class LocalModel:
         push_D = torch.as_tensor(direction, dtype=self.module.dtype, device=self.device)
         if push_D.shape != (self.d_model,):
             raise UserError(
-                f"model '{self.name}' is steered by {self.d_model} numbers, not by {tuple(push_D.shape)}"
+                f"model '{self.name}' is steered by {self.d_model} numbers, "
+                f"not by {tuple(push_D.shape)}"
             )
 
         def add(_module: Any, _args: tuple, output: Any) -> Any:

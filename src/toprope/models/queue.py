@@ -4,20 +4,22 @@ One thread, because a model's hooks and adapters are its own state: two passes a
 each other's. It takes whatever is waiting, so that a batch forms by itself while the one before it
 is answered. Before a batch it gives those who are about to call the time to do so, and no more:
 
-- a caller reports when its event loop has gone round without bringing another call: then there is
-  nobody to wait for;
-- callers that were answered together usually come back together, so until as many calls are there
-  as were in flight before, it waits on, for as long as a call arrives every `WAIT_SECONDS`.
+- when the callers' event loop has gone round without bringing another call, none is on its way;
+- callers that were answered together usually come back together: while fewer calls are there than
+  were in flight before, it waits on, until `WAIT_SECONDS` have brought no other.
+
+The event loop itself does the watching, so that on a busy machine, where it may not run for longer
+than that, a batch isn't torn apart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from toprope.models.batching import batches
@@ -25,16 +27,13 @@ from toprope.models.generation import TOKEN_BUDGET, Completion, Request
 from toprope.models.local import LocalModel
 
 WAIT_SECONDS = 0.02
-"""The longest wait for another call after the newest: what a lone call waits at most."""
-
-GATHER_SECONDS = 0.25
-"""The longest wait for a batch while calls go on arriving."""
+"""The wait for callers that may come back, after the newest call: a lone call's longest wait."""
 
 LOOP_TURNS = 20
-"""Turns of an event loop without a new call after which none is on its way.
+"""Turns of an event loop without a new call after which none is on its way: about a millisecond."""
 
-An idle loop makes them within a millisecond; a busy one takes as long as its tasks do.
-"""
+BUSY_SECONDS = 0.25
+"""The longest wait where calls go on arriving, or the event loop is busy with something else."""
 
 LINGER_SECONDS = 1.0
 """How long the thread stays when nothing is left to do."""
@@ -45,16 +44,10 @@ _finding = threading.Lock()
 
 @dataclass(eq=False)
 class _Call:
-    """A request and where its answer is awaited.
-
-    Attributes:
-        settled: no other call is on its way in the caller's event loop.
-    """
+    """A request and where its answer is awaited."""
 
     request: Request
     answer: asyncio.Future[Completion]
-    arrived: float = field(default_factory=time.monotonic)
-    settled: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -77,7 +70,6 @@ class BatchQueue:
         self.model = model
         self._arrival = threading.Condition()
         self._waiting: list[_Call] = []
-        self._newest: _Call | None = None
         self._worker: threading.Thread | None = None
         self._answered = 0
 
@@ -102,7 +94,6 @@ class BatchQueue:
         calls = [_Call(request, loop.create_future()) for request in requests]
         self._put(calls)
         try:
-            await self._settle(calls[-1])
             return await asyncio.gather(*(call.answer for call in calls))
         finally:
             for call in calls:
@@ -111,22 +102,11 @@ class BatchQueue:
     def _put(self, calls: Sequence[_Call]) -> None:
         with self._arrival:
             self._waiting.extend(calls)
-            self._newest = calls[-1]
             if self._worker is None:
                 self._worker = threading.Thread(
                     target=self._work, name=f"toprope {self.model.name}", daemon=True
                 )
                 self._worker.start()
-            self._arrival.notify()
-
-    async def _settle(self, call: _Call) -> None:
-        """Lets the event loop go round, and reports if it brings no other call."""
-        for _ in range(LOOP_TURNS):
-            if self._newest is not call:
-                return
-            await asyncio.sleep(0)
-        with self._arrival:
-            call.settled = True
             self._arrival.notify()
 
     def _work(self) -> None:
@@ -142,23 +122,32 @@ class BatchQueue:
             if not self._arrival.wait_for(lambda: self._waiting, timeout=LINGER_SECONDS):
                 self._worker, self._answered = None, 0
                 return []
-            self._wait_for_others(in_flight)
+        self._wait_for_others(in_flight)
+        with self._arrival:
             calls, self._waiting = self._waiting, []
-            self._answered = len(calls)
-            return calls
+        self._answered = len(calls)
+        return calls
 
     def _wait_for_others(self, in_flight: int) -> None:
-        """Waits for `in_flight` calls and any other on its way, until none has come for a while."""
-        began = time.monotonic()
-        while True:
-            newest = self._waiting[-1]
-            if newest.settled and len(self._waiting) >= in_flight:
-                return
-            until = min(max(began, newest.arrived) + WAIT_SECONDS, began + GATHER_SECONDS)
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self._arrival.wait(left)
+        loop = self._waiting[-1].answer.get_loop()
+        watch = self._watch(in_flight)
+        try:
+            watching = asyncio.run_coroutine_threadsafe(watch, loop)
+        except RuntimeError:  # the loop was closed: nobody else will call from there
+            watch.close()
+            return
+        wait([watching], timeout=BUSY_SECONDS)
+        watching.cancel()
+
+    async def _watch(self, in_flight: int) -> None:
+        """Returns when no other call is on its way."""
+        seen = 0
+        while seen < (here := len(self._waiting)):
+            seen = here
+            for _ in range(LOOP_TURNS):
+                await asyncio.sleep(0)
+            if len(self._waiting) == seen < in_flight:
+                await asyncio.sleep(WAIT_SECONDS)
 
     def _answer(self, calls: Sequence[_Call]) -> None:
         calls = [call for call in calls if call.is_wanted]

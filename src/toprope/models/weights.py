@@ -105,8 +105,7 @@ def remove(name: str) -> int:
     """
     if name.startswith("hf:"):
         raise UserError(f"model '{name}' is in the hub's own cache: remove it with 'hf cache rm'")
-    ggufs = sorted(Path(name).expanduser().absolute().glob("*.gguf"))
-    kept_as = conversion_name(ggufs[0]) if len(ggufs) == 1 else lookup(name).name
+    kept_as = name if name in CATALOG else _conversion_of(name)
     folders = [cache.ready_folder(kept_as), cache.work_folder(kept_as)]
     folders = [folder for folder in folders if folder.exists()]
     if not folders:
@@ -134,6 +133,13 @@ def digest(folder: Path) -> str:
         sha256 = marker["files"][file.name]["sha256"] if marker else cache.file_sha256(file)
         digest.update(bytes.fromhex(sha256))
     return digest.hexdigest()
+
+
+def _conversion_of(folder: str) -> str:
+    ggufs = sorted(Path(folder).expanduser().absolute().glob("*.gguf"))
+    if len(ggufs) != 1:
+        raise unknown("model", folder, CATALOG)
+    return conversion_name(ggufs[0])
 
 
 def _status(entry: Entry) -> Status:

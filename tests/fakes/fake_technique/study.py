@@ -30,7 +30,7 @@ class FakeStudy(Study):
     )
     intermediates: tuple[str, ...] = ()
     mode: Literal["probe", "lora"] = "probe"
-    limit: int | None = None
+    limit: int | None = Field(default=20, description="at most so many")
     shuffle: bool = False
     options: dict[str, int] = Field(default_factory=dict)
 
@@ -86,4 +86,5 @@ class FakeStudy(Study):
             seed=lab.seed,
             truth="ground_truth",
             config_hash=self.config_hash,
+            notes=f"a note on {arm}",
         )

@@ -21,6 +21,11 @@ Mix = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 C]."""
 
 
+def mean_of(predictions: Sequence[Predict]) -> Predict:
+    """The mean of several students' probabilities."""
+    return lambda asked: np.mean([predict(asked) for predict in predictions], axis=0)
+
+
 class Learner(Protocol):
     """A model as a student of one dataset."""
 
@@ -29,7 +34,9 @@ class Learner(Protocol):
         either."""
         ...
 
-    def several(self, items: np.ndarray, labels_NC: np.ndarray) -> list[Predict]:
+    def several(
+        self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None
+    ) -> list[Predict]:
         """A few students that differ in what they read or how they start, for an ensemble."""
         ...
 
@@ -61,10 +68,12 @@ class ProbeLearner:
         layer, strength = self.choose(items, labels_NC)
         return self._trained(layer, items, labels_NC, strength, mix)
 
-    def several(self, items: np.ndarray, labels_NC: np.ndarray) -> list[Predict]:
+    def several(
+        self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None
+    ) -> list[Predict]:
         """One head a layer."""
         return [
-            self._trained(layer, items, labels_NC, self.choose(items, labels_NC, [layer])[1], None)
+            self._trained(layer, items, labels_NC, self.choose(items, labels_NC, [layer])[1], mix)
             for layer in self.layers
         ]
 

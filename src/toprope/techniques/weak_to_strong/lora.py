@@ -65,9 +65,11 @@ class LoraLearner:
 
         return predict
 
-    def several(self, items: np.ndarray, labels_NC: np.ndarray) -> list[Predict]:
+    def several(
+        self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None
+    ) -> list[Predict]:
         """A few trainings that differ in their seed and in what they hold out."""
-        return [self.fit(items, labels_NC) for _ in range(ENSEMBLE)]
+        return [self.fit(items, labels_NC, mix) for _ in range(ENSEMBLE)]
 
     def relabel(self, items: np.ndarray, labels_NC: np.ndarray, folds: np.ndarray) -> np.ndarray:
         relabelled_NC = np.empty_like(labels_NC)

@@ -19,6 +19,8 @@ from toprope.techniques.weak_to_strong.methods import UNSUPERVISED
 PUBLISHED_PGR = 0.8
 """Burns et al. 2023, figure 1: the confidence loss on NLP, the figure to beat."""
 
+CONTROLS = ("supervisor", "ceiling", "ceiling_ensemble", "random_errors")
+
 LITTLE = (
     "the ceiling isn't clear of the supervisor: there is no gap to recover, and no PGR is given"
 )
@@ -71,10 +73,10 @@ class Measures:
         accuracy = {arm: self._over_seeds([arm], lambda a, arm=arm: a[arm]) for arm in found.said}
         zero_shot = self._zero_shot()
         gap = self._over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
-        controls = {arm: accuracy[arm].value for arm in ("supervisor", "ceiling", "random_errors")}
+        controls = {arm: accuracy[arm].value for arm in CONTROLS}
         controls["zero_shot"] = zero_shot.value
 
-        for arm in ("supervisor", "ceiling", "random_errors"):
+        for arm in CONTROLS:
             yield self._row(arm, "control", "accuracy", accuracy[arm], cost=found.costs[arm])
         yield self._row(
             "zero_shot",

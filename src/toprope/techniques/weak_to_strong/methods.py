@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toprope.techniques.weak_to_strong.confidence import Confidence
-from toprope.techniques.weak_to_strong.learners import Learner, Predict, ProbeLearner
+from toprope.techniques.weak_to_strong.learners import Learner, Predict, ProbeLearner, mean_of
 
 FOLDS = 4
 """Bootstrapping: each rung labels a quarter of the items at a time, having been trained on the
@@ -25,6 +25,8 @@ class Lesson:
         student: the strong model.
         items: indices of the second half, which the supervisor has labelled.
         labels_NC: the supervisor's soft labels of the items.
+        both_halves: makes the items of both halves, and labels of them by supervisors that were
+            trained on other items: half 1 is labelled fold by fold.
         ensemble: makes the mean of several supervisors' soft labels of the items, [N, C].
         rungs: models between supervisor and student, weakest first.
         confidence: the confidence loss's settings.
@@ -36,6 +38,7 @@ class Lesson:
     student: Learner
     items: np.ndarray
     labels_NC: np.ndarray
+    both_halves: Callable[[], tuple[np.ndarray, np.ndarray]]
     ensemble: Callable[[], np.ndarray]
     rungs: tuple[Learner, ...]
     confidence: Confidence
@@ -89,6 +92,18 @@ def ensemble(lesson: Lesson) -> Predict:
     return lesson.student.fit(lesson.items, lesson.ensemble())
 
 
+def cross_fitting(lesson: Lesson) -> Predict:
+    """Trains on both halves, with the confidence loss, and answers with the mean of several
+    students.
+
+    The supervisor's own half is as good to learn from as the other one, once its labels come from
+    supervisors that were trained on the rest of it (cross-fitting, Chernozhukov et al. 2018): it
+    doubles what the student sees, and costs no true label more.
+    """
+    items, labels_NC = lesson.both_halves()
+    return mean_of(lesson.student.several(items, labels_NC, lesson.confidence))
+
+
 def ccs(lesson: Lesson) -> Predict:
     """Unsupervised: contrast-consistent search in the student; the labels only say which side is
     which."""
@@ -107,6 +122,6 @@ def ccs(lesson: Lesson) -> Predict:
 
 METHODS: Mapping[str, Callable[[Lesson], Predict]] = {
     method.__name__: method
-    for method in (naive, confidence, bootstrapping, filtered, ensemble, ccs)
+    for method in (naive, confidence, bootstrapping, filtered, ensemble, cross_fitting, ccs)
 }
 UNSUPERVISED = "ccs"

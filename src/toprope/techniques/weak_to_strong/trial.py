@@ -14,7 +14,7 @@ import numpy as np
 
 from toprope.techniques.weak_to_strong.confidence import Confidence
 from toprope.techniques.weak_to_strong.heads import one_hot
-from toprope.techniques.weak_to_strong.learners import Learner, Predict
+from toprope.techniques.weak_to_strong.learners import Learner, Predict, mean_of
 from toprope.techniques.weak_to_strong.methods import FOLDS, METHODS, Lesson
 
 
@@ -44,37 +44,52 @@ class Trial:
     def supervisor(self) -> Predict:
         return self.weak.fit(self.half1, self._truth(self.half1))
 
+    @cached_property
     def lesson(self) -> Lesson:
         """What the methods get: the truth isn't in it, but for what the supervisors learned from
         half 1."""
+        # Apart from what the controls draw, which depends on the truth of half 2.
+        rng = self.rng.spawn(1)[0]
         return Lesson(
             student=self.student,
             items=self.half2,
             labels_NC=self.supervisor(self.half2),
+            both_halves=lambda: self._both_halves(_folds(self.groups[self.half1], rng)),
             ensemble=self._ensemble,
             rungs=self.rungs,
             confidence=self.confidence,
             keep=self.keep,
-            folds=_folds(self.groups[self.half2], self.rng),
-            rng=self.rng,
+            folds=_folds(self.groups[self.half2], rng),
+            rng=rng,
         )
 
     def arms(self, methods: tuple[str, ...]) -> Mapping[str, Callable[[], Predict]]:
         """Arm -> makes its trained model, in the order of a report: controls, then methods."""
-        lesson = self.lesson()
         controls: dict[str, Callable[[], Predict]] = {
             "supervisor": lambda: self.supervisor,
             "ceiling": lambda: self.student.fit(self.half2, self._truth(self.half2)),
+            "ceiling_ensemble": lambda: mean_of(
+                self.student.several(self.half2, self._truth(self.half2))
+            ),
             "random_errors": lambda: self.student.fit(self.half2, self._random_errors()),
         }
-        return controls | {name: _bound(METHODS[name], lesson) for name in methods}
+        return controls | {name: self._method(name) for name in methods}
+
+    def _method(self, name: str) -> Callable[[], Predict]:
+        """Makes the lesson when it is first needed, so that the supervisor's training isn't anyone
+        else's cost."""
+        return lambda: METHODS[name](self.lesson)
 
     def _truth(self, items: np.ndarray) -> np.ndarray:
         return one_hot(self.labels[items], self.classes)
 
     def _ensemble(self) -> np.ndarray:
-        supervisors = self.weak.several(self.half1, self._truth(self.half1))
-        return np.mean([predict(self.half2) for predict in supervisors], axis=0)
+        return mean_of(self.weak.several(self.half1, self._truth(self.half1)))(self.half2)
+
+    def _both_halves(self, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        half1_NC = self.weak.relabel(self.half1, self._truth(self.half1), folds)
+        items = np.concatenate([self.half1, self.half2])
+        return items, np.concatenate([half1_NC, self.supervisor(self.half2)])
 
     def _random_errors(self) -> np.ndarray:
         """The supervisor's labels with their errors dealt out at random.
@@ -88,10 +103,6 @@ class Trial:
             own = np.flatnonzero(truth_N == label)
             dealt_NC[own] = given_NC[self.rng.permutation(own)]
         return dealt_NC
-
-
-def _bound(method: Callable[[Lesson], Predict], lesson: Lesson) -> Callable[[], Predict]:
-    return lambda: method(lesson)
 
 
 def _folds(groups_N: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -36,6 +36,12 @@ ARMS = {
         "The labels are the mean of several supervisors, each trained on its own sample of the "
         "first half.",
     ),
+    "cross_fitting": (
+        "Cross-fitting",
+        "The student learns from both halves with the confidence loss: the supervisor's own half "
+        "is labelled by supervisors that were trained on the rest of it. Several students are "
+        "averaged.",
+    ),
     "ccs": (
         "CCS (unsupervised)",
         "Contrast-consistent search: sees no labels at all, neither the supervisor's nor true "
@@ -47,10 +53,14 @@ ARMS = {
         "The student is trained on labels with as many errors as the supervisor's, but drawn at "
         "random.",
     ),
+    "ceiling_ensemble": (
+        "Ceiling, averaged",
+        "Several students are trained on the true labels of the second half, and averaged.",
+    ),
     "ceiling": ("Ceiling", "The student is trained on the true labels of the second half."),
 }
 REFERENCES = ("supervisor", "ceiling")
-_NOT_METHODS = (*REFERENCES, "headline", "ccs", "zero_shot", "random_errors")
+_NOT_METHODS = (*REFERENCES, "ceiling_ensemble", "headline", "ccs", "zero_shot", "random_errors")
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,10 @@ def _pgr_figure(title: str, rows: Sequence[IntervalRow], baselines: set[float]) 
         f"PGR = (student {MINUS} supervisor) / (ceiling {MINUS} supervisor): 0 is no better than "
         "the supervisor, 1 as good as training on true labels."
     )
+    if baselines:
+        caption += (
+            " Literature: the figure to beat, which Burns et al. 2023 report of larger models."
+        )
     return Figure(title, draw, caption)
 
 

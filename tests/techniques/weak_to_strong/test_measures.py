@@ -1,0 +1,190 @@
+"""From predictions to evidence, against numbers counted by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toprope.evidence import Cost, Evidence
+from toprope.techniques.weak_to_strong.measures import LITTLE, PUBLISHED_PGR, Measures, Outcome
+
+SEEDS, ITEMS = 5, 200
+TRUTH = np.arange(ITEMS) % 2
+ABOUT = {
+    "study": "weak_to_strong",
+    "overseer": "weak",
+    "target": "strong",
+    "dataset": "made up",
+    "split": "ab12",
+    "seed": 7,
+    "truth": "ground_truth",
+    "config_hash": "c0ffee",
+}
+
+
+def right_on(share: float, *, seed: int) -> np.ndarray:
+    """[S, N]: right on exactly this share of the items of each seed, others at each."""
+    rng = np.random.default_rng(seed)
+    wrong_SN = np.stack([rng.permutation(ITEMS) >= share * ITEMS for _ in range(SEEDS)])
+    return np.where(wrong_SN, 1 - TRUTH, TRUTH)
+
+
+def outcome(shares: dict[str, float], **fields: Any) -> Outcome:
+    said = {arm: right_on(share, seed=i) for i, (arm, share) in enumerate(shares.items())}
+    usual = {
+        "said": said,
+        "truth": TRUTH,
+        "groups": np.arange(ITEMS) // 2,
+        "costs": {arm: Cost(seconds=float(i)) for i, arm in enumerate(said)},
+        "zero_shot": (np.where(np.arange(40) < 22, TRUTH[:40], 1 - TRUTH[:40]), np.arange(40)),
+        "zero_shot_cost": Cost(tokens=400, calls=1),
+    }
+    return Outcome(**(usual | fields))
+
+
+SHARES = {"supervisor": 0.6, "ceiling": 0.9, "random_errors": 0.8, "naive": 0.75, "ccs": 0.5}
+
+
+def evidence(found: Outcome, headline: str = "naive") -> dict[tuple[str, str], Evidence]:
+    """(arm, metric) -> the row."""
+    measures = Measures(
+        outcome=found,
+        methods=tuple(list(found.said)[3:]),
+        headline=(headline, "chosen by lot"),
+        about=ABOUT,
+        rng=np.random.default_rng(0),
+        resamples=300,
+    )
+    rows = list(measures.evidence())
+    by_name = {(row.arm, row.metric): row for row in rows}
+    assert len(by_name) == len(rows)
+    return by_name
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[tuple[str, str], Evidence]:
+    return evidence(outcome(SHARES))
+
+
+def test_accuracies_are_the_shares_of_right_answers(rows):
+    for arm, share in SHARES.items():
+        row = rows[arm, "accuracy"]
+        assert row.value == pytest.approx(share)
+        assert row.low < share < row.high
+        assert (row.n, row.unit) == (SEEDS, "seeds")
+    assert rows["ceiling", "gap"].value == pytest.approx(0.9 - 0.6)
+
+
+def test_items_outside_a_seeds_test_do_not_count():
+    found = outcome(SHARES)
+    outside_SN = np.random.default_rng(1).random((SEEDS, ITEMS)) < 0.8
+    said = {arm: np.where(outside_SN, -1, x_SN) for arm, x_SN in found.said.items()}
+    rows = evidence(outcome(SHARES, said=said))
+    for arm, x_SN in found.said.items():
+        expected = (x_SN == TRUTH)[~outside_SN].mean()
+        assert rows[arm, "accuracy"].value == pytest.approx(expected)
+
+
+def test_performance_gap_recovered_is_the_closed_form(rows):
+    """(student - supervisor) / (ceiling - supervisor): Burns et al. 2023, section 3."""
+    for method, expected in (("naive", 0.5), ("ccs", -1 / 3)):
+        row = rows[method, "pgr"]
+        assert row.value == pytest.approx(expected)
+        assert row.low < expected < row.high
+        assert row.controls == {"supervisor": 0.0, "ceiling": 1.0}
+        assert row.baseline == PUBLISHED_PGR
+        assert (row.role, row.better) == ("result", "higher")
+
+
+@pytest.mark.parametrize("ceiling", [0.6, 0.61, 0.3])
+def test_without_a_clear_gap_there_is_no_pgr(ceiling: float):
+    """Equal to the supervisor, within noise of it, or clearly under it."""
+    rows = evidence(outcome({**SHARES, "ceiling": ceiling}))
+    for arm in ("naive", "ccs", "headline"):
+        row = rows[arm, "pgr"]
+        assert (row.value, row.low, row.high) == (None, None, None)
+        assert LITTLE in row.notes
+    assert rows["ceiling", "gap"].value == pytest.approx(ceiling - 0.6)
+    assert rows["naive", "accuracy"].value is not None
+
+
+def test_every_result_with_a_value_has_its_controls(rows):
+    results = [row for row in rows.values() if row.role == "result"]
+    assert {row.arm for row in results} == {"naive", "ccs", "headline"}
+    expected = {"supervisor": 0.6, "ceiling": 0.9, "random_errors": 0.8, "zero_shot": 0.55}
+    for row in results:
+        if row.metric == "accuracy":
+            assert row.controls == pytest.approx(expected)
+    controls = {row.arm for row in rows.values() if row.role == "control"}
+    assert controls == {"supervisor", "ceiling", "random_errors", "zero_shot"}
+
+
+def test_the_headline_is_its_methods_row_and_names_it_first(rows):
+    for metric in ("accuracy", "pgr"):
+        headline, method = rows["headline", metric], rows["naive", metric]
+        assert headline.notes == "naive, chosen by lot"
+        assert headline.value == method.value
+    unclear = evidence(outcome({**SHARES, "ceiling": 0.6}))["headline", "pgr"]
+    assert unclear.notes.startswith("naive, chosen by lot; ")
+
+
+def test_the_unsupervised_method_is_called_so(rows):
+    for metric in ("accuracy", "pgr"):
+        assert rows["ccs", metric].notes.startswith("unsupervised")
+        assert not rows["naive", metric].notes
+
+
+def test_zero_shot_counts_its_own_items(rows):
+    row = rows["zero_shot", "accuracy"]
+    assert row.value == pytest.approx(22 / 40)
+    assert row.low < 22 / 40 < row.high
+    assert (row.n, row.unit) == (20, "groups of examples")
+    assert "40 examples" in row.notes
+    assert row.cost == Cost(tokens=400, calls=1)
+
+
+def test_costs_are_each_arms_own(rows):
+    for i, arm in enumerate(SHARES):
+        assert rows[arm, "accuracy"].cost == Cost(seconds=float(i))
+
+
+def test_what_is_shared_is_on_every_row(rows):
+    for row in rows.values():
+        assert row.model_dump().items() >= ABOUT.items()
+
+
+def small(student: list[list[int]]) -> dict[tuple[str, str], Evidence]:
+    """Two seeds, six items; the supervisor is right on 4 of the 5, and on 1 of the 3, it is asked
+    about."""
+    truth = np.array([0, 1, 0, 1, 0, 1])
+    supervisor = np.array([[0, 1, 0, 1, 1, -1], [1, 0, 0, -1, -1, -1]])
+    said = {
+        "supervisor": supervisor,
+        "ceiling": np.where(supervisor < 0, -1, truth),
+        "random_errors": supervisor,
+        "naive": np.array(student),
+    }
+    costs = dict.fromkeys(said, Cost())
+    zero_shot = (truth[:5], np.arange(5))
+    return evidence(Outcome(said, truth, np.arange(6), costs, zero_shot, Cost()))
+
+
+def test_diagnostics_by_hand():
+    # It agrees on 3 of the 5 that the supervisor has right, and on 1 of the 3 that it has wrong.
+    rows = small([[0, 1, 1, 0, 1, -1], [0, 1, 0, -1, -1, -1]])
+    misfit = rows["naive", "misfit"]
+    assert misfit.value == pytest.approx(1 - 4 / 8)
+    assert (misfit.role, misfit.better) == ("diagnostic", "neither")
+    right = rows["naive", "agreement_where_supervisor_right"]
+    wrong = rows["naive", "agreement_where_supervisor_wrong"]
+    assert right.value == pytest.approx(3 / 5)
+    assert wrong.value == pytest.approx(1 / 3)
+    assert (right.better, wrong.better) == ("higher", "lower")
+
+
+def test_agreement_with_a_supervisor_that_is_never_wrong_is_not_measurable():
+    rows = evidence(outcome({**SHARES, "supervisor": 1.0}))
+    row = rows["naive", "agreement_where_supervisor_wrong"]
+    assert row.value is None
+    assert "never wrong" in row.notes
+    assert rows["naive", "agreement_where_supervisor_right"].value == pytest.approx(0.75)

@@ -1,0 +1,97 @@
+"""One seed's protocol: who learns what from which half, and the controls."""
+
+import numpy as np
+
+from toprope.techniques.weak_to_strong.heads import one_hot
+from toprope.techniques.weak_to_strong.methods import METHODS
+
+from .conftest import HALF1, HALF2, ITEMS, TEST, TRUTH, Recorder, make_trial
+
+SUPERVISED = tuple(name for name in METHODS if name != "ccs")
+
+
+def test_the_supervisor_learns_the_truth_of_half_1_once():
+    weak = Recorder()
+    trial = make_trial(weak=weak, student=Recorder(), rungs=())
+    for train in trial.arms(("naive", "confidence")).values():
+        train()
+    [(how, items, labels_NC)] = weak.log
+    assert how == "fit"
+    np.testing.assert_array_equal(items, HALF1)
+    np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[HALF1], 2))
+
+
+def test_the_ceiling_learns_the_truth_of_half_2():
+    student = Recorder()
+    make_trial(student=student).arms(())["ceiling"]()
+    [(_, items, labels_NC)] = student.log
+    np.testing.assert_array_equal(items, HALF2)
+    np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[HALF2], 2))
+
+
+def test_nothing_is_trained_on_test_items_and_no_student_on_half_1():
+    weak, rung, student = Recorder(), Recorder(), Recorder()
+    trial = make_trial(weak=weak, student=student, rungs=(rung,))
+    arms = trial.arms(SUPERVISED)
+    assert list(arms) == ["supervisor", "ceiling", "random_errors", *SUPERVISED]
+    for train in arms.values():
+        train()(TEST)
+    assert {how for how, _, _ in weak.log} == {"fit", "several"}
+    for learner, allowed in ((weak, HALF1), (rung, HALF2), (student, HALF2)):
+        assert learner.log
+        for how, items, labels_NC in learner.log:
+            assert np.isin(items, allowed).all(), how
+            assert len(labels_NC) == len(items)
+
+
+def test_an_arm_is_trained_when_it_is_asked_for():
+    """So that its time is its own cost: the supervisor's isn't in making the list."""
+    weak, student = Recorder(), Recorder()
+    arms = make_trial(weak=weak, student=student, rungs=()).arms(SUPERVISED)
+    assert not weak.log
+    assert not student.log
+    arms["supervisor"]()
+    assert len(weak.log) == 1
+    assert not student.log
+
+
+def test_random_errors_are_the_supervisors_dealt_out_within_a_class(noisy_answers: np.ndarray):
+    student = Recorder()
+    trial = make_trial(weak=Recorder(answers=noisy_answers), student=student)
+    trial.arms(())["random_errors"]()
+    [(_, items, dealt_NC)] = student.log
+    given_NC, truth_N = noisy_answers[HALF2], TRUTH[HALF2]
+    np.testing.assert_array_equal(items, HALF2)
+    for label in (0, 1):
+        own = truth_N == label
+        wrong = (given_NC[own].argmax(1) != label).sum()
+        assert wrong > 0
+        assert (dealt_NC[own].argmax(1) != label).sum() == wrong
+        np.testing.assert_array_equal(np.sort(dealt_NC[own, 1]), np.sort(given_NC[own, 1]))
+    moved = (dealt_NC != given_NC).any(1)
+    assert moved.mean() > 0.8
+
+
+def test_folds_are_four_and_keep_groups_whole():
+    folds, groups = make_trial().lesson.folds, make_trial().groups[HALF2]
+    assert set(folds) == {0, 1, 2, 3}
+    for group in set(groups):
+        assert len(set(folds[groups == group])) == 1
+
+
+def test_a_trial_repeats_with_its_generator():
+    def said(seed: int) -> list[np.ndarray]:
+        arms = make_trial(rng=np.random.default_rng(seed)).arms(tuple(METHODS))
+        return [train()(np.arange(ITEMS)) for train in arms.values()]
+
+    first, again, other = said(0), said(0), said(1)
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((one != two).any() for one, two in zip(first, other, strict=True))
+
+
+def test_a_methods_answer_does_not_depend_on_the_others_in_the_list():
+    alone = make_trial().arms(("ccs",))["ccs"]()(TEST)
+    arms = make_trial().arms(tuple(METHODS))
+    among = {arm: train()(TEST) for arm, train in arms.items()}
+    np.testing.assert_array_equal(among["ccs"], alone)
