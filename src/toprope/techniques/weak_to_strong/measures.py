@@ -25,6 +25,8 @@ LITTLE = (
     "the ceiling isn't clear of the supervisor: there is no gap to recover, and no PGR is given"
 )
 
+UNBOUNDED = "the interval has no bound on these data: more seeds or examples are needed"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -178,6 +180,10 @@ class Measures:
     def _row(
         self, arm: str, role: str, metric: str, interval: Interval | None, **rest: Any
     ) -> Evidence:
+        if interval and not np.isfinite([interval.low, interval.high]).all():
+            notes = [rest.pop("notes", ""), UNBOUNDED]
+            rest["notes"] = "; ".join(note for note in notes if note)
+            interval = None
         seeds = next(iter(self.outcome.said.values())).shape[0]
         return Evidence(
             arm=arm,
