@@ -29,14 +29,15 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from inspect_ai.model import GenerateConfig, Model, get_model
+from inspect_ai.model import GenerateConfig, Model, ModelAPI, get_model
+from inspect_ai.util._concurrency import init_concurrency
 from scipy.stats import quantile_test
 
 from toprope.models.batching import left_padded
 from toprope.models.loaded import shared
 from toprope.models.local import LocalModel
 
-BATCH = 32
+OVERHEAD = "32 calls"
 CALLERS = (1, 8)
 ROUNDS_FOR_AN_INTERVAL = 6  # with fewer, no order statistic is below the median 97.5% of the time
 
@@ -50,7 +51,7 @@ STYLES = (
 PROMPTS = tuple(style.format(topic) for style in STYLES for topic in TOPICS)
 
 Arms = Mapping[str, Callable[[], float]]
-"""By name, what does a round's work once; it returns what was done, in tokens or in calls."""
+"""By name, what does a round's work once; it returns how much that was, in batches or in calls."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ class Ratio:
 def main(name: str, rounds: int, tokens: int, short: int, calls: int, out: Path | None) -> None:
     """Times the Inspect provider, and prints its ratios to the others as a Markdown table."""
     local = shared(name)
-    families: dict[str, Arms] = {"32 calls": overhead_arms(name, local, tokens)}
+    families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens)}
+    hf = hf_provider(name, local)
     for callers in CALLERS:
-        families[f"{callers} at a time"] = peer_arms(name, local, callers, calls, short)
+        families[f"{callers} at a time"] = peer_arms(name, hf, callers, calls, short)
 
     rates = {family: interleaved(arms, rounds, family) for family, arms in families.items()}
     ratios = {family: [*ratios_to_the_first(found)] for family, found in rates.items()}
@@ -99,28 +101,30 @@ def main(name: str, rounds: int, tokens: int, short: int, calls: int, out: Path 
 
 
 def overhead_arms(name: str, local: LocalModel, max_tokens: int) -> Arms:
-    """The same 32 prompts three ways; each returns the tokens generated."""
+    """The same batch of prompts three ways."""
     model = get_model(f"toprope/{name}", config=config(max_tokens))
     chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
     rows = [local.tokens(chat) for chat in chats]
     ids_BT, mask_BT, _ = left_padded(rows, local.tokenizer.pad_token_id, local.device)
 
     def provider() -> float:
-        return sum(asyncio.run(answered(model, PROMPTS)))
+        asyncio.run(all_at_once(model))
+        return 1
 
     def bare_local() -> float:
-        return sum(len(each.tokens) for each in local.generate(chats, max_tokens=max_tokens))
+        local.generate(chats, max_tokens=max_tokens)
+        return 1
 
     def bare_transformers() -> float:
         with torch.inference_mode():
-            out_BT = local.module.generate(
+            local.module.generate(
                 input_ids=ids_BT,
                 attention_mask=mask_BT,
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 pad_token_id=local.tokenizer.pad_token_id,
             )
-        return out_BT[:, ids_BT.shape[1] :].numel()
+        return 1
 
     return {
         "toprope provider": provider,
@@ -129,40 +133,38 @@ def overhead_arms(name: str, local: LocalModel, max_tokens: int) -> Arms:
     }
 
 
-def peer_arms(name: str, local: LocalModel, callers: int, calls: int, max_tokens: int) -> Arms:
-    """`callers` at once, each with `calls` one after another; each arm returns the calls made."""
-    folder = local.module.config.name_or_path
-    own = get_model(f"toprope/{name}", config=config(max_tokens))
+def hf_provider(name: str, local: LocalModel) -> ModelAPI:
+    """Inspect's own provider of local models, with weights of its own from the same folder."""
+    model = get_model(
+        f"hf/{name}",
+        model_path=local.module.config.name_or_path,
+        device=str(local.device),
+        dtype=local.module.dtype,
+        do_sample=False,
+    )
+    return model.api
 
-    def hf(**settings: Any) -> Model:
-        return get_model(
-            f"hf/{name}",
-            config=config(max_tokens, **settings),
-            model_path=folder,
-            device=str(local.device),
-            dtype=local.module.dtype,
-            do_sample=False,
-            memoize=False,
-        )
+
+def peer_arms(name: str, hf: ModelAPI, callers: int, calls: int, max_tokens: int) -> Arms:
+    """`callers` at once, each with `calls` one after another."""
 
     def arm(model: Model) -> Callable[[], float]:
         return lambda: asyncio.run(in_turn(model, callers, calls))
 
+    told = config(max_tokens, max_connections=callers)
     return {
-        "toprope provider": arm(own),
-        "hf": arm(hf()),
-        "hf, told of the callers": arm(hf(max_connections=callers)),
+        "toprope provider": arm(get_model(f"toprope/{name}", config=config(max_tokens))),
+        "hf": arm(Model(hf, config(max_tokens))),
+        "hf, told of the callers": arm(Model(hf, told)),
     }
 
 
-def config(max_tokens: int, **settings: Any) -> GenerateConfig:
-    return GenerateConfig(max_tokens=max_tokens, temperature=0, **settings)
+def config(max_tokens: int, *, max_connections: int | None = None) -> GenerateConfig:
+    return GenerateConfig(max_tokens=max_tokens, temperature=0, max_connections=max_connections)
 
 
-async def answered(model: Model, prompts: Sequence[str]) -> list[int]:
-    """The tokens of each answer, all asked for at once."""
-    outputs = await asyncio.gather(*(model.generate(prompt) for prompt in prompts))
-    return [output.usage.output_tokens if output.usage else 0 for output in outputs]
+async def all_at_once(model: Model) -> None:
+    await asyncio.gather(*(model.generate(prompt) for prompt in PROMPTS))
 
 
 async def in_turn(model: Model, callers: int, calls: int) -> float:
@@ -176,18 +178,23 @@ async def in_turn(model: Model, callers: int, calls: int) -> float:
 
 def interleaved(arms: Arms, rounds: int, what: str) -> dict[str, list[float]]:
     """What each arm did in a second, round by round; every round begins with another arm."""
-    for work in arms.values():
-        work()
+    for name in arms:
+        rate(arms[name])  # the first time is for warming up
     rates: dict[str, list[float]] = {name: [] for name in arms}
     names = list(arms)
     for i in range(rounds):
         shift = i % len(names)
         for name in names[shift:] + names[:shift]:
-            began = time.perf_counter()
-            done = arms[name]()
-            rates[name].append(done / (time.perf_counter() - began))
+            rates[name].append(rate(arms[name]))
         click.echo(f"{what}: round {i + 1} of {rounds}", err=True)
     return rates
+
+
+def rate(work: Callable[[], float]) -> float:
+    init_concurrency()  # as an evaluation begins: Inspect keeps the first limit it hears of a model
+    began = time.perf_counter()
+    done = work()
+    return done / (time.perf_counter() - began)
 
 
 def ratios_to_the_first(rates: Mapping[str, Sequence[float]]) -> list[Ratio]:
@@ -198,11 +205,13 @@ def ratios_to_the_first(rates: Mapping[str, Sequence[float]]) -> list[Ratio]:
 
 def median_ratio(name: str, other: str, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     ratios = np.array(ours) / np.array(theirs)
+    median = float(np.median(ratios))
     low = high = None
     if len(ratios) >= ROUNDS_FOR_AN_INTERVAL:
-        median_is = quantile_test(ratios, q=float(np.median(ratios)), p=0.5)
-        low, high = map(float, median_is.confidence_interval(0.95))
-    return Ratio(name, other, float(np.median(ratios)), low, high)
+        # scipy's signature says int of a q that is any value of the sample's kind
+        found = quantile_test(ratios, q=median, p=0.5)  # pyright: ignore[reportArgumentType]
+        low, high = map(float, found.confidence_interval(0.95))
+    return Ratio(name, other, median, low, high)
 
 
 def as_markdown(
@@ -213,11 +222,11 @@ def as_markdown(
         "|---|---|---|---|",
     ]
     for family, found in rates.items():
-        unit = "tokens" if family == "32 calls" else "calls"
+        unit = "batches" if family == OVERHEAD else "calls"
         by_other = {ratio.other: ratio for ratio in ratios[family]}
         for name, of_rounds in found.items():
-            rate = f"{np.median(of_rounds):.3g} {unit}"
-            lines.append(f"| {family} | {name} | {rate} | {times(by_other.get(name))} |")
+            median = f"{np.median(of_rounds):.3g} {unit}"
+            lines.append(f"| {family} | {name} | {median} | {times(by_other.get(name))} |")
     return "\n".join(lines)
 
 

@@ -85,13 +85,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(path, contents)
 
     def _headers(self, status: int, length: int, path: str) -> None:
+        site = self.stand_in
         self.send_response(status)
         self.send_header("content-length", str(length))
         # what the hub's own client wants to see on a file
         self.send_header("etag", '"' + hashlib.sha1(path.encode()).hexdigest() + '"')
         self.send_header("x-repo-commit", COMMIT)
-        if path in self.stand_in.etags:
-            self.send_header("x-linked-etag", f'"{self.stand_in.etags[path]}"')
+        if path in site.etags:
+            self.send_header("x-linked-etag", f'"{site.etags[path]}"')
+        if status == 404 and path.startswith("/api/models/"):
+            known = any(file.startswith(path.partition("/revision")[0]) for file in site.files)
+            self.send_header("x-error-code", "RevisionNotFound" if known else "RepoNotFound")
         if path.endswith("/"):
             self.send_header("content-type", "text/html")
         self.end_headers()

@@ -195,4 +195,4 @@ def test_a_gguf_that_was_cut_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(UserError, match="can't be converted"):
         weights.resolve(str(tmp_path / "mine"), progress=QUIET)
-    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    assert not list((tmp_path / "cache").rglob("ready"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toprope.models import download
-from toprope.models.download import SourceError, client, fetch, partial_of
+from toprope.models.download import Meter, SourceError, client, fetch, partial_of
 
 from .conftest import StandIn
 
@@ -122,6 +122,23 @@ def test_connections_that_keep_breaking_are_taken_up_as_long_as_bytes_come(get):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_compressed_transfer_counts_as_the_bytes_that_it_brings():
+    class Bar:
+        done = 0.0
+
+        def advance(self, amount: float = 1) -> None:
+            self.done += amount
+
+    bar = Bar()
+    meter = Meter(bar)
+    meter.at(100)
+    report = meter.span(100, 50)
+    report(10, 40)  # a quarter of the 40 bytes that make 50
+    assert bar.done == 112.5
+    report(5, 40)  # it started over
+    assert bar.done == 106.25
 
 
 def test_a_host_that_is_not_there_is_a_reason(get):

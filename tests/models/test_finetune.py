@@ -25,7 +25,7 @@ TEXTS = [
 ]
 TRUE_N = np.array([text.split(",")[0].endswith("true") for text in TEXTS])
 LABELS_NC = np.eye(2)[TRUE_N.astype(int)]
-QUICK = Lora(rank=4, epochs=20, batch_size=6, learning_rate=1e-2)
+QUICK = Lora(rank=4, epochs=10, batch_size=6, learning_rate=3e-2)
 STEP = Lora(rank=4, epochs=1, batch_size=12, learning_rate=1e-2, warmup=0)
 
 CHAT = [{"role": "user", "content": "Is Lagos in Norway?"}]
@@ -237,7 +237,7 @@ def test_a_loss_sees_the_whole_step_and_how_far_training_is(tiny_model: LocalMod
 
 def test_early_stopping_keeps_the_best_weights(tiny_model: LocalModel):
     """Against labels that are the other way round, every step makes it worse."""
-    lora = QUICK.model_copy(update={"validations": 40, "patience": 3})
+    lora = QUICK.model_copy(update={"validations": 20, "patience": 3})
     classifier = tiny_model.finetune_classifier(
         TEXTS, LABELS_NC, lora, validation=(TEXTS, LABELS_NC[:, ::-1])
     )
@@ -255,8 +255,8 @@ def test_training_that_helps_runs_to_its_end(tiny_model: LocalModel):
         TEXTS, LABELS_NC, QUICK, validation=(TEXTS, LABELS_NC)
     ).adapter.training
     assert training is not None
-    assert list(training.validation) == [5, 10, 15, 20, 25, 30, 35, 40]
-    assert training.kept >= 30
+    assert list(training.validation) == [3, 5, 8, 10, 13, 15, 18, 20]
+    assert training.kept >= 15
 
 
 def test_a_training_repeats_exactly_and_leaves_the_global_randomness_alone(tiny_model: LocalModel):

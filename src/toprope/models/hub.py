@@ -147,11 +147,26 @@ def _download(
     except UserError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model '{name}' can't be fetched from the hub: {reason}") from error
+        raise UserError(f"model '{name}' can't be fetched from the hub: {_why(error)}") from error
     if reason := flaw(Path(folder)):
         raise UserError(f"model '{name}': {reason}")
     return Path(folder)
+
+
+def _why(error: Exception) -> str:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return "its licence has to be accepted on the hub first, and HF_TOKEN set"
+    if isinstance(error, RepositoryNotFoundError):
+        return "it doesn't exist, or it is private and HF_TOKEN isn't set"
+    if isinstance(error, RevisionNotFoundError):
+        return "it has no such revision"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _bytes_to_fetch(name: str, repo: str, revision: str | None, endpoint: str | None) -> int:

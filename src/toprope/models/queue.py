@@ -71,7 +71,7 @@ class BatchQueue:
         self._arrival = threading.Condition()
         self._waiting: list[_Call] = []
         self._worker: threading.Thread | None = None
-        self._answered = 0
+        self._in_flight = 0  # when the newest answers were handed over, those included
 
     @classmethod
     def of(cls, model: LocalModel) -> BatchQueue:
@@ -118,19 +118,17 @@ class BatchQueue:
     def _collect(self) -> list[_Call]:
         """The calls to answer next; none, and the thread ends, when none has come for a while."""
         with self._arrival:
-            in_flight = self._answered + len(self._waiting)
             if not self._arrival.wait_for(lambda: self._waiting, timeout=LINGER_SECONDS):
-                self._worker, self._answered = None, 0
+                self._worker, self._in_flight = None, 0
                 return []
-        self._wait_for_others(in_flight)
+        self._wait_for_others()
         with self._arrival:
             calls, self._waiting = self._waiting, []
-        self._answered = len(calls)
         return calls
 
-    def _wait_for_others(self, in_flight: int) -> None:
+    def _wait_for_others(self) -> None:
         loop = self._waiting[-1].answer.get_loop()
-        watch = self._watch(in_flight)
+        watch = self._watch()
         try:
             watching = asyncio.run_coroutine_threadsafe(watch, loop)
         except RuntimeError:  # the loop was closed: nobody else will call from there
@@ -139,14 +137,14 @@ class BatchQueue:
         wait([watching], timeout=BUSY_SECONDS)
         watching.cancel()
 
-    async def _watch(self, in_flight: int) -> None:
+    async def _watch(self) -> None:
         """Returns when no other call is on its way."""
         seen = 0
         while seen < (here := len(self._waiting)):
             seen = here
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)
-            if len(self._waiting) == seen < in_flight:
+            if len(self._waiting) == seen < self._in_flight:
                 await asyncio.sleep(WAIT_SECONDS)
 
     def _answer(self, calls: Sequence[_Call]) -> None:
@@ -160,12 +158,23 @@ class BatchQueue:
             return
         except Exception as error:
             if len(calls) == 1:
-                _deliver(calls, [error])
+                self._deliver(calls, [error])
                 return
             for call in calls:  # one by one, so that the error reaches only whoever causes it
                 self._answer([call])
             return
-        _deliver(calls, answers)
+        self._deliver(calls, answers)
+
+    def _deliver(self, calls: Sequence[_Call], results: Sequence[Completion | Exception]) -> None:
+        """Hands results over to the callers' event loops, all of a loop's in one of its turns."""
+        with self._arrival:  # before anybody can come back and be counted twice
+            self._in_flight = len(calls) + len(self._waiting)
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Call, Completion | Exception]]] = {}
+        for call, result in zip(calls, results, strict=True):
+            by_loop.setdefault(call.answer.get_loop(), []).append((call, result))
+        for loop, answered in by_loop.items():
+            with suppress(RuntimeError):  # the loop was closed: nobody is there to be told
+                loop.call_soon_threadsafe(_resolve, answered)
 
     @contextmanager
     def _stopped_when_unwanted(self, calls: Sequence[_Call]) -> Iterator[None]:
@@ -180,16 +189,6 @@ class BatchQueue:
             yield
         finally:
             handle.remove()
-
-
-def _deliver(calls: Sequence[_Call], results: Sequence[Completion | Exception]) -> None:
-    """Hands results over to the callers' event loops, all of a loop's in one of its turns."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Call, Completion | Exception]]] = {}
-    for call, result in zip(calls, results, strict=True):
-        by_loop.setdefault(call.answer.get_loop(), []).append((call, result))
-    for loop, answered in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody is there to be told
-            loop.call_soon_threadsafe(_resolve, answered)
 
 
 def _resolve(answered: Sequence[tuple[_Call, Completion | Exception]]) -> None:

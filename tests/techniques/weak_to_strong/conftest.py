@@ -51,8 +51,11 @@ class Recorder:
         self.mixes.append(mix)
         return self.predict
 
-    def several(self, items: np.ndarray, labels_NC: np.ndarray) -> list[Predict]:
+    def several(
+        self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None
+    ) -> list[Predict]:
         self.log.append(("several", items, labels_NC))
+        self.mixes.append(mix)
         return [lambda asked, p=p: np.tile([1 - p, p], (len(asked), 1)) for p in (0.1, 0.4, 0.7)]
 
     def relabel(self, items: np.ndarray, labels_NC: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -93,5 +96,3 @@ def noisy_answers() -> np.ndarray:
     said_N = np.where(rng.random(ITEMS) < 0.75, TRUTH, 1 - TRUTH)
     sure_N = rng.uniform(0.55, 0.95, (ITEMS, 1))
     return one_hot(said_N, 2) * sure_N + one_hot(1 - said_N, 2) * (1 - sure_N)
-
-

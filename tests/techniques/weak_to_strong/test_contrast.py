@@ -33,6 +33,8 @@ def test_a_planted_direction_is_found_up_to_the_swap():
         assert ((yes_N >= 0) & (yes_N <= 1)).all()
         right = ((yes_N[REST] > 0.5) == TRUTH[REST]).mean()
         assert max(right, 1 - right) > 0.9
+        # Consistent and confident: an item's two answers don't cancel.
+        assert np.abs(yes_N - 0.5).mean() > 0.3
 
 
 def test_swapped_answers_swap_what_is_found():

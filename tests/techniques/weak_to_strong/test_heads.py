@@ -90,9 +90,7 @@ def test_the_axes_are_a_rotation_of_the_standardised_features():
         axes = Axes.of(x_ND)
         rank = len(axes.variance_R)
         assert rank == min(n - 1, d)
-        np.testing.assert_allclose(
-            axes.rotation_DR.T @ axes.rotation_DR, np.eye(rank), atol=1e-8
-        )
+        np.testing.assert_allclose(axes.rotation_DR.T @ axes.rotation_DR, np.eye(rank), atol=1e-8)
         np.testing.assert_allclose((axes.z_NR**2).mean(0), axes.variance_R, rtol=1e-6)
         np.testing.assert_allclose(
             axes.z_NR @ axes.rotation_DR.T, standardised(x_ND, x_ND), atol=1e-8

@@ -80,9 +80,7 @@ def test_a_fold_is_relabelled_by_a_student_of_the_others(tiny_model: LocalModel,
     for fold, one in enumerate(trainings):
         own = [TEXTS[i] for i in ITEMS[folds == fold]]
         assert not set(own) & set(one["texts"])
-        np.testing.assert_array_equal(
-            relabelled_NC[folds == fold], one["classifier"].probs(own)
-        )
+        np.testing.assert_array_equal(relabelled_NC[folds == fold], one["classifier"].probs(own))
 
 
 def test_forgetting_closes_the_adapters_and_the_base_is_as_before(

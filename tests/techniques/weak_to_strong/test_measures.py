@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from toprope.evidence import Cost, Evidence
-from toprope.techniques.weak_to_strong.measures import LITTLE, PUBLISHED_PGR, Measures, Outcome
+from toprope.techniques.weak_to_strong.measures import (
+    CONTROLS,
+    LITTLE,
+    PUBLISHED_PGR,
+    UNBOUNDED,
+    Measures,
+    Outcome,
+)
 
 SEEDS, ITEMS = 5, 200
 TRUTH = np.arange(ITEMS) % 2
@@ -42,14 +49,21 @@ def outcome(shares: dict[str, float], **fields: Any) -> Outcome:
     return Outcome(**(usual | fields))
 
 
-SHARES = {"supervisor": 0.6, "ceiling": 0.9, "random_errors": 0.8, "naive": 0.75, "ccs": 0.5}
+SHARES = {
+    "supervisor": 0.6,
+    "ceiling": 0.9,
+    "ceiling_ensemble": 0.95,
+    "random_errors": 0.8,
+    "naive": 0.75,
+    "ccs": 0.5,
+}
 
 
 def evidence(found: Outcome, headline: str = "naive") -> dict[tuple[str, str], Evidence]:
     """(arm, metric) -> the row."""
     measures = Measures(
         outcome=found,
-        methods=tuple(list(found.said)[3:]),
+        methods=tuple(arm for arm in found.said if arm not in CONTROLS),
         headline=(headline, "chosen by lot"),
         about=ABOUT,
         rng=np.random.default_rng(0),
@@ -111,12 +125,12 @@ def test_without_a_clear_gap_there_is_no_pgr(ceiling: float):
 def test_every_result_with_a_value_has_its_controls(rows):
     results = [row for row in rows.values() if row.role == "result"]
     assert {row.arm for row in results} == {"naive", "ccs", "headline"}
-    expected = {"supervisor": 0.6, "ceiling": 0.9, "random_errors": 0.8, "zero_shot": 0.55}
+    expected = {arm: SHARES[arm] for arm in CONTROLS} | {"zero_shot": 0.55}
     for row in results:
         if row.metric == "accuracy":
             assert row.controls == pytest.approx(expected)
     controls = {row.arm for row in rows.values() if row.role == "control"}
-    assert controls == {"supervisor", "ceiling", "random_errors", "zero_shot"}
+    assert controls == {*CONTROLS, "zero_shot"}
 
 
 def test_the_headline_is_its_methods_row_and_names_it_first(rows):
@@ -153,25 +167,23 @@ def test_what_is_shared_is_on_every_row(rows):
         assert row.model_dump().items() >= ABOUT.items()
 
 
-def small(student: list[list[int]]) -> dict[tuple[str, str], Evidence]:
-    """Two seeds, six items; the supervisor is right on 4 of the 5, and on 1 of the 3, it is asked
-    about."""
+def small(*, copies: int) -> dict[tuple[str, str], Evidence]:
+    """Two seeds of six items, each of which is there so often. The supervisor is right on 4 of the
+    5, and on 1 of the 3, that it is asked about; the student agrees on 3 of the 5 that the
+    supervisor has right, and on 1 of the 3 that it has wrong."""
     truth = np.array([0, 1, 0, 1, 0, 1])
     supervisor = np.array([[0, 1, 0, 1, 1, -1], [1, 0, 0, -1, -1, -1]])
-    said = {
-        "supervisor": supervisor,
-        "ceiling": np.where(supervisor < 0, -1, truth),
-        "random_errors": supervisor,
-        "naive": np.array(student),
-    }
+    student = np.array([[0, 1, 1, 0, 1, -1], [0, 1, 0, -1, -1, -1]])
+    said = dict.fromkeys((*CONTROLS, "naive"), supervisor) | {"naive": student}
+    said = {arm: np.tile(x_SN, copies) for arm, x_SN in said.items()}
+    truth = np.tile(truth, copies)
     costs = dict.fromkeys(said, Cost())
     zero_shot = (truth[:5], np.arange(5))
-    return evidence(Outcome(said, truth, np.arange(6), costs, zero_shot, Cost()))
+    return evidence(Outcome(said, truth, np.arange(len(truth)), costs, zero_shot, Cost()))
 
 
 def test_diagnostics_by_hand():
-    # It agrees on 3 of the 5 that the supervisor has right, and on 1 of the 3 that it has wrong.
-    rows = small([[0, 1, 1, 0, 1, -1], [0, 1, 0, -1, -1, -1]])
+    rows = small(copies=20)
     misfit = rows["naive", "misfit"]
     assert misfit.value == pytest.approx(1 - 4 / 8)
     assert (misfit.role, misfit.better) == ("diagnostic", "neither")
@@ -180,6 +192,13 @@ def test_diagnostics_by_hand():
     assert right.value == pytest.approx(3 / 5)
     assert wrong.value == pytest.approx(1 / 3)
     assert (right.better, wrong.better) == ("higher", "lower")
+
+
+def test_a_share_that_too_many_resamples_leave_undefined_is_not_measurable():
+    """Of six items, a resample often has none that the supervisor has wrong."""
+    row = small(copies=1)["naive", "agreement_where_supervisor_wrong"]
+    assert (row.value, row.low, row.high) == (None, None, None)
+    assert row.notes == UNBOUNDED
 
 
 def test_agreement_with_a_supervisor_that_is_never_wrong_is_not_measurable():

@@ -20,6 +20,7 @@ def lesson(**fields: Any) -> Lesson:
         "student": Recorder(),
         "items": HALF2,
         "labels_NC": LABELS,
+        "both_halves": lambda: (HALF2, LABELS),
         "ensemble": lambda: LABELS,
         "rungs": (),
         "confidence": Confidence(0.5, 0.2),
@@ -39,12 +40,12 @@ def answers(truth: np.ndarray) -> dict[str, np.ndarray]:
 def test_no_method_sees_the_truth_of_half_2_or_of_the_test():
     other = TRUTH.copy()
     unseen = np.concatenate([HALF2, TEST])
-    # The classes' sizes change too: nothing may be drawn according to them.
-    other[unseen] = np.random.default_rng(9).random(len(unseen)) < 0.7
+    # One class only: how much the controls draw at random changes too, and may not matter.
+    other[unseen] = 1
     before, after = answers(TRUTH), answers(other)
     for arm in ("supervisor", *METHODS):
         np.testing.assert_array_equal(after[arm], before[arm], err_msg=arm)
-    for arm in ("ceiling", "random_errors"):
+    for arm in ("ceiling", "ceiling_ensemble", "random_errors"):
         assert (after[arm] != before[arm]).any(), arm
 
 
@@ -139,6 +140,23 @@ def test_ensemble_trains_on_the_mean_of_the_supervisors():
     np.testing.assert_allclose(labels_NC[:, 1], 0.4)
     how, items, labels_NC = weak.log[-1]
     assert how == "several"
+    np.testing.assert_array_equal(items, trial.half1)
+    np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[trial.half1], 2))
+
+
+def test_cross_fitting_trains_several_on_both_halves_with_the_confidence_loss():
+    """Half 1 as the weak model labels it out of fold, half 2 as the supervisor does."""
+    student, weak, mix = Recorder(), Recorder(0.2), Confidence(0.7, 0.1)
+    trial = make_trial(weak=weak, student=student, confidence=mix)
+    predict = methods.cross_fitting(trial.lesson)
+    [(how, items, labels_NC)] = student.log
+    assert how == "several"
+    assert student.mixes == [mix]
+    np.testing.assert_array_equal(items, np.concatenate([trial.half1, HALF2]))
+    np.testing.assert_allclose(labels_NC[:, 1], 0.2)
+    np.testing.assert_allclose(predict(TEST)[:, 1], 0.4)  # of the three's 0.1, 0.4 and 0.7
+    how, items, labels_NC = weak.log[-1]
+    assert how == "relabel"
     np.testing.assert_array_equal(items, trial.half1)
     np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[trial.half1], 2))
 

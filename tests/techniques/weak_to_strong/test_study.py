@@ -11,11 +11,12 @@ from toprope.evidence import Evidence
 from toprope.lab import Lab
 from toprope.models.local import LocalModel
 from toprope.study import make_study
+from toprope.techniques.weak_to_strong.measures import CONTROLS
 from toprope.techniques.weak_to_strong.methods import METHODS
 
 CITIES = ("Paris", "Lagos", "Oslo", "Lima", "Cairo", "Quito")
 COUNTRIES = ("France", "Nigeria", "Norway", "Peru", "Egypt", "Ecuador")
-CONTROLS = {"supervisor", "ceiling", "random_errors", "zero_shot"}
+CONTROLLED = {*CONTROLS, "zero_shot"}
 
 
 def write_data(path: Path, rows: int) -> str:
@@ -92,9 +93,10 @@ def test_the_data_must_be_named():
 @pytest.mark.parametrize(
     ("settings", "method", "how"),
     [
-        ({}, "confidence", "best in Burns et al. 2023"),
+        ({}, "cross_fitting", "before the run, as the best on the sets"),
+        ({"methods": ["naive", "confidence"]}, "confidence", "best on NLP in Burns et al. 2023"),
         ({"methods": ["naive", "ccs"]}, "naive", "the first method"),
-        ({"headline": "filtered"}, "filtered", "the study's settings, before the run"),
+        ({"headline": "filtered"}, "filtered", "named in the settings"),
     ],
 )
 def test_the_headline_is_chosen_without_ground_truth(settings, method: str, how: str):
@@ -109,7 +111,7 @@ def test_the_headline_is_chosen_without_ground_truth(settings, method: str, how:
 def test_a_whole_study_has_evidence_for_every_arm(folder: Path, tiny_folder: Path, data: str):
     rows = evidence(folder, tiny_folder, data, intermediates=[str(tiny_folder)])
     accuracies = {row.arm: row for row in rows if row.metric == "accuracy"}
-    assert set(accuracies) == {*METHODS, *CONTROLS, "headline"}
+    assert set(accuracies) == {*METHODS, *CONTROLLED, "headline"}
     assert {row.arm for row in rows if row.metric == "pgr"} == {*METHODS, "headline"}
     for row in rows:
         assert row.dataset == "cities"
@@ -119,9 +121,9 @@ def test_a_whole_study_has_evidence_for_every_arm(folder: Path, tiny_folder: Pat
     for arm, row in accuracies.items():
         assert row.value is not None
         assert 0 <= row.value <= 1
-        assert row.controls.keys() == (CONTROLS if row.role == "result" else set()), arm
-    assert accuracies["headline"].value == accuracies["confidence"].value
-    assert accuracies["headline"].notes.startswith("confidence, ")
+        assert row.controls.keys() == (CONTROLLED if row.role == "result" else set()), arm
+    assert accuracies["headline"].value == accuracies["cross_fitting"].value
+    assert accuracies["headline"].notes.startswith("cross_fitting, ")
     for arm in ("supervisor", "ceiling", "bootstrapping", "zero_shot"):
         assert accuracies[arm].cost.tokens > 120, arm
     assert accuracies["naive"].cost.tokens == 0
@@ -197,7 +199,7 @@ def test_a_study_in_lora_mode_leaves_the_base_as_it_was(tmp_path: Path, tiny_fol
     )
     rows = list(study.run(lab))
     accuracies = {row.arm: row for row in rows if row.metric == "accuracy"}
-    assert set(accuracies) == {"naive", "confidence", "headline", *CONTROLS}
+    assert set(accuracies) == {"naive", "confidence", "headline", *CONTROLLED}
     # The supervisor's training is its own cost.
     assert accuracies["supervisor"].cost.seconds > 0.2 * accuracies["ceiling"].cost.seconds
     after = [model.option_probs(["Paris is in"], [" France", " Peru"]), list(model.blocks)]

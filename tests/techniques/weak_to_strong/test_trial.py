@@ -3,6 +3,7 @@
 import numpy as np
 
 from toprope.techniques.weak_to_strong.heads import one_hot
+from toprope.techniques.weak_to_strong.measures import CONTROLS
 from toprope.techniques.weak_to_strong.methods import METHODS
 
 from .conftest import HALF1, HALF2, ITEMS, TEST, TRUTH, Recorder, make_trial
@@ -29,19 +30,33 @@ def test_the_ceiling_learns_the_truth_of_half_2():
     np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[HALF2], 2))
 
 
-def test_nothing_is_trained_on_test_items_and_no_student_on_half_1():
+def test_the_ceilings_ensemble_is_the_mean_of_several_that_learn_the_same():
+    student = Recorder()
+    predict = make_trial(student=student).arms(())["ceiling_ensemble"]()
+    [(how, items, labels_NC)] = student.log
+    assert how == "several"
+    np.testing.assert_array_equal(items, HALF2)
+    np.testing.assert_array_equal(labels_NC, one_hot(TRUTH[HALF2], 2))
+    np.testing.assert_allclose(predict(TEST)[:, 1], 0.4)  # of 0.1, 0.4 and 0.7
+
+
+def test_nothing_is_trained_on_test_items_and_no_student_on_the_truth_of_half_1():
     weak, rung, student = Recorder(), Recorder(), Recorder()
     trial = make_trial(weak=weak, student=student, rungs=(rung,))
     arms = trial.arms(SUPERVISED)
-    assert list(arms) == ["supervisor", "ceiling", "random_errors", *SUPERVISED]
+    assert list(arms) == [*CONTROLS, *SUPERVISED]
     for train in arms.values():
         train()(TEST)
-    assert {how for how, _, _ in weak.log} == {"fit", "several"}
-    for learner, allowed in ((weak, HALF1), (rung, HALF2), (student, HALF2)):
+    assert {how for how, _, _ in weak.log} == {"fit", "several", "relabel"}
+    for learner, allowed in ((weak, HALF1), (rung, HALF2), (student, [*HALF1, *HALF2])):
         assert learner.log
         for how, items, labels_NC in learner.log:
             assert np.isin(items, allowed).all(), how
             assert len(labels_NC) == len(items)
+    # Cross-fitting is the one method that reads half 1, and not its truth.
+    on_half_1 = [labels_NC for _, items, labels_NC in student.log if np.isin(items, HALF1).any()]
+    assert len(on_half_1) == 1
+    np.testing.assert_array_equal(on_half_1[0], 0.5)
 
 
 def test_an_arm_is_trained_when_it_is_asked_for():

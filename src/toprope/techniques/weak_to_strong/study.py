@@ -26,7 +26,7 @@ SIZES: dict[str, float | int] = {"supervisor": 0.4, "student": 0.4, "test": 0.2}
 """Shares of the examples: the supervisor's half, the student's, and the test items of each seed."""
 
 HEADLINES = {
-    "cross_fitting": "as the best on the sets it was developed on (docs/results/weak-to-strong.md)",
+    "cross_fitting": "as the best on the sets it was developed on",
     "confidence": "as the best on NLP in Burns et al. 2023",
 }
 """What the conclusion is about where the settings don't say, and why; the first one wins."""

@@ -50,16 +50,18 @@ class Trial:
         half 1."""
         # Apart from what the controls draw, which depends on the truth of half 2.
         rng = self.rng.spawn(1)[0]
+        # Drawn at once: which methods are asked for, and in which order, changes none of them.
+        folds1, folds2 = (_folds(self.groups[half], rng) for half in (self.half1, self.half2))
         return Lesson(
             student=self.student,
             items=self.half2,
             labels_NC=self.supervisor(self.half2),
-            both_halves=lambda: self._both_halves(_folds(self.groups[self.half1], rng)),
+            both_halves=lambda: self._both_halves(folds1),
             ensemble=self._ensemble,
             rungs=self.rungs,
             confidence=self.confidence,
             keep=self.keep,
-            folds=_folds(self.groups[self.half2], rng),
+            folds=folds2,
             rng=rng,
         )
 
