@@ -17,29 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import torch
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, get_model
 from inspect_ai.util._concurrency import init_concurrency
-from scipy.stats import quantile_test
 
+from timing import Arms, Ratio, interleaved, machine, ratios_to_the_first
 from toprope.models.batching import left_padded
 from toprope.models.loaded import shared
 from toprope.models.local import LocalModel
 
 OVERHEAD = "32 calls"
 CALLERS = (1, 8)
-ROUNDS_FOR_AN_INTERVAL = 6  # with fewer, no order statistic is below the median 97.5% of the time
 
 TOPICS = ("rivers", "metals", "birds", "planets", "colours", "tools", "cities", "fruits")
 STYLES = (
@@ -49,24 +44,6 @@ STYLES = (
     "You are a patient teacher. Prepare a lesson on {} for a class of ten, step by step.",
 )
 PROMPTS = tuple(style.format(topic) for style in STYLES for topic in TOPICS)
-
-Arms = Mapping[str, Callable[[], float]]
-"""By name, what does a round's work once; it returns how much that was, in batches or in calls."""
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """How many times faster than `other` something is: the median over the rounds.
-
-    Attributes:
-        low, high: of the exact 95% interval of the median; None with too few rounds for one.
-    """
-
-    name: str
-    other: str
-    value: float
-    low: float | None
-    high: float | None
 
 
 @click.command()
@@ -91,7 +68,7 @@ def main(name: str, rounds: int, tokens: int, short: int, calls: int, out: Path 
         settings = {"model": name, "rounds": rounds, "tokens": tokens, "short": short}
         report = {
             "settings": settings | {"calls": calls},
-            "machine": machine(),
+            "machine": machine() | {"inspect-ai": version("inspect-ai")},
             "rates": rates,
             "ratios": {
                 family: [asdict(each) for each in found] for family, found in ratios.items()
@@ -164,54 +141,19 @@ def config(max_tokens: int, *, max_connections: int | None = None) -> GenerateCo
 
 
 async def all_at_once(model: Model) -> None:
+    init_concurrency()  # as an evaluation does: Inspect keeps the first limit it hears of a model
     await asyncio.gather(*(model.generate(prompt) for prompt in PROMPTS))
 
 
 async def in_turn(model: Model, callers: int, calls: int) -> float:
+    init_concurrency()
+
     async def caller(number: int) -> None:
         for i in range(calls):
             await model.generate(PROMPTS[(number + i * callers) % len(PROMPTS)])
 
     await asyncio.gather(*(caller(number) for number in range(callers)))
     return callers * calls
-
-
-def interleaved(arms: Arms, rounds: int, what: str) -> dict[str, list[float]]:
-    """What each arm did in a second, round by round; every round begins with another arm."""
-    for name in arms:
-        rate(arms[name])  # the first time is for warming up
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    names = list(arms)
-    for i in range(rounds):
-        shift = i % len(names)
-        for name in names[shift:] + names[:shift]:
-            rates[name].append(rate(arms[name]))
-        click.echo(f"{what}: round {i + 1} of {rounds}", err=True)
-    return rates
-
-
-def rate(work: Callable[[], float]) -> float:
-    init_concurrency()  # as an evaluation begins: Inspect keeps the first limit it hears of a model
-    began = time.perf_counter()
-    done = work()
-    return done / (time.perf_counter() - began)
-
-
-def ratios_to_the_first(rates: Mapping[str, Sequence[float]]) -> list[Ratio]:
-    """The first arm's rate over each other's, within each round."""
-    first, *others = rates
-    return [median_ratio(first, other, rates[first], rates[other]) for other in others]
-
-
-def median_ratio(name: str, other: str, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    ratios = np.array(ours) / np.array(theirs)
-    median = float(np.median(ratios))
-    low = high = None
-    if len(ratios) >= ROUNDS_FOR_AN_INTERVAL:
-        # scipy's signature says int of a q that is any value of the sample's kind
-        found = quantile_test(ratios, q=median, p=0.5)  # pyright: ignore[reportArgumentType]
-        low, high = map(float, found.confidence_interval(0.95))
-    return Ratio(name, other, median, low, high)
 
 
 def as_markdown(
@@ -226,27 +168,8 @@ def as_markdown(
         by_other = {ratio.other: ratio for ratio in ratios[family]}
         for name, of_rounds in found.items():
             median = f"{np.median(of_rounds):.3g} {unit}"
-            lines.append(f"| {family} | {name} | {median} | {times(by_other.get(name))} |")
+            lines.append(f"| {family} | {name} | {median} | {by_other.get(name, '')} |")
     return "\n".join(lines)
-
-
-def times(ratio: Ratio | None) -> str:
-    if ratio is None:
-        return ""
-    if ratio.low is None:
-        return f"{ratio.value:.3f} x (no interval: fewer than {ROUNDS_FOR_AN_INTERVAL} rounds)"
-    return f"{ratio.value:.3f} x ({ratio.low:.3f} to {ratio.high:.3f})"
-
-
-def machine() -> dict[str, Any]:
-    packages = ("toprope", "torch", "transformers", "inspect-ai")
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.is_available(),
-        "versions": {package: version(package) for package in packages},
-    }
 
 
 if __name__ == "__main__":

@@ -49,12 +49,15 @@ def test_an_answer_does_not_depend_on_its_batch(tiny_model: LocalModel, settings
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "top_p": 0.95}])
-def test_an_answer_of_a_real_model_does_not_depend_on_its_batch(smollm: LocalModel, settings: dict):
-    together = smollm.generate(PROMPTS, max_tokens=24, seed=5, **settings)
-    for i, prompt in enumerate(PROMPTS):
-        [alone] = smollm.generate([prompt], max_tokens=24, seed=5 + i, **settings)
-        assert together[i].tokens == alone.tokens
+def test_an_answer_of_a_real_model_does_not_depend_on_its_batch(smollm: LocalModel):
+    """Half of the answers greedy, half sampled, in one batch."""
+    requests = [
+        Request(smollm.tokens(prompt), max_tokens=10, temperature=i % 2, top_p=0.95, seed=i)
+        for i, prompt in enumerate(PROMPTS)
+    ]
+    together = smollm.complete(requests)
+    alone = [smollm.complete([request])[0] for request in requests]
+    assert [answer.tokens for answer in together] == [answer.tokens for answer in alone]
 
 
 def test_rows_that_end_early_leave_the_others_alone(
@@ -126,13 +129,14 @@ def test_the_global_randomness_is_left_alone(tiny_model: LocalModel):
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_in_it(tiny_model: LocalModel):
+    """Of two that come with the same token, the one that begins first cuts."""
     [whole] = tiny_model.generate(["no"], max_tokens=30)
-    first, second = whole.text[9:12], whole.text[5:7]
-    at = min(whole.text.index(first), whole.text.index(second))
+    first, second = whole.text[6:9], whole.text[8:9]
+    assert second not in whole.text[:8]
 
-    [cut] = tiny_model.generate(["no"], max_tokens=30, stop=[first, second])
+    [cut] = tiny_model.generate(["no"], max_tokens=30, stop=[second, first])
 
-    assert cut.text == whole.text[:at]
+    assert cut.text == whole.text[:6]
     assert cut.stopped == "stop"
     assert len(cut.tokens) < len(whole.tokens)
 
@@ -191,7 +195,7 @@ def test_what_is_read_and_written_is_counted(tiny_model: LocalModel):
 
 
 def test_a_model_without_a_chat_template_says_so(base_model: LocalModel):
-    with pytest.raises(UserError, match=r"has no chat template .*: give it plain text"):
+    with pytest.raises(UserError, match=r"has no chat template.*: give it plain text"):
         base_model.generate([[{"role": "user", "content": "Hello"}]])
     assert base_model.generate(["Hello"], max_tokens=2)
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -489,3 +490,31 @@ def test_real_answers_in_one_batch_are_those_of_single_calls(
 @pytest.mark.model
 def test_real_logprobs_are_those_of_a_forward_pass(real_model: Model, smollm: LocalModel) -> None:
     check_logprobs(real_model, smollm, "What is the capital of France?", tolerance=1e-3)
+
+
+@pytest.mark.model
+def test_a_real_lone_call_costs_at_most_20_ms_more_than_its_generation(
+    real_model: Model, smollm: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best of five, so that a busy machine doesn't count against us."""
+    generating: list[float] = []
+    complete = LocalModel.complete
+
+    def timed(self: LocalModel, requests: list[Request], **settings: Any) -> Any:
+        began = time.perf_counter()
+        answers = complete(self, requests, **settings)
+        generating.append(time.perf_counter() - began)
+        return answers
+
+    monkeypatch.setattr(LocalModel, "complete", timed)
+    config = GenerateConfig(max_tokens=2, temperature=0)
+
+    async def extra() -> float:
+        began = time.perf_counter()
+        await real_model.generate("Say hello", config=config)
+        return time.perf_counter() - began - generating[-1]
+
+    async def five() -> list[float]:
+        return [await extra() for _ in range(5)]
+
+    assert min(asyncio.run(five())) < 0.02

@@ -103,8 +103,7 @@ def test_callers_that_come_back_together_stay_together(model: StandIn, queue: Ba
     async def converse(number: int) -> None:
         for _ in range(4):
             await ask(queue, number)
-            for _ in range(number):  # what each does with its answer takes its own time
-                await asyncio.sleep(0)
+            await asyncio.sleep(number / 1000)  # what each does with its answer
 
     async def everyone() -> None:
         await asyncio.gather(*(converse(number) for number in range(32)))
@@ -223,6 +222,22 @@ def test_a_cancelled_call_is_not_answered_and_its_neighbours_are(
     assert [request.tokens for request in model.batches[1]] == [[1], [3]]
 
 
+def test_a_call_after_all_that_waited_were_cancelled(model: StandIn, queue: BatchQueue) -> None:
+    async def cancel_then_call() -> str:
+        model.open.clear()
+        first = asyncio.create_task(ask(queue, 0))
+        await eventually(lambda: model.sizes == [1])
+        waiting = asyncio.create_task(ask(queue, 1))
+        await eventually(lambda: len(queue._waiting) == 1)
+        waiting.cancel()
+        model.open.set()
+        await asyncio.gather(first, waiting, return_exceptions=True)
+        await eventually(lambda: not queue._waiting)
+        return await asyncio.wait_for(ask(queue, 2), 10)
+
+    assert asyncio.run(cancel_then_call()) == "2"
+
+
 def test_a_batch_whose_callers_have_all_gone_is_broken_off(
     model: StandIn, queue: BatchQueue
 ) -> None:
@@ -246,13 +261,13 @@ def test_calls_outlive_an_event_loop_that_was_closed_under_them(
 ) -> None:
     model.open.clear()
     loop = asyncio.new_event_loop()
-    abandoned = loop.create_task(ask(queue, 1))
-    while not model.batches:
-        loop.run_until_complete(asyncio.sleep(0.001))
-    abandoned.cancel()
-    loop.run_until_complete(asyncio.gather(abandoned, return_exceptions=True))
+    abandoned = [loop.create_task(ask(queue, i)) for i in range(2)]
+    loop.run_until_complete(eventually(lambda: model.batches))
+    abandoned[0].cancel()
+    loop.run_until_complete(eventually(abandoned[0].done))
     loop.close()
     model.open.set()
+    abandoned[1].get_coro().close()  # type: ignore[union-attr]  # so that Python doesn't complain
 
     assert asyncio.run(asyncio.wait_for(ask(queue, 2), 10)) == "2"
 
@@ -264,14 +279,15 @@ def test_a_model_has_one_queue_and_both_go_when_nobody_has_them(
     model = StandIn()
     queue = BatchQueue.of(cast("LocalModel", model))
     assert BatchQueue.of(cast("LocalModel", model)) is queue
-    asyncio.run(ask(queue, 0))
-    asyncio.run(ask(queue, 0))
+    for number in range(2):  # the second call comes when the thread has ended, and starts another
+        answer = asyncio.run(asyncio.wait_for(ask(queue, number), 10))
+        assert answer == str(number)
+        for thread in threading.enumerate():
+            if thread.name == "toprope stand-in":
+                thread.join(10)
     alive = weakref.ref(model)
-    worker = queue._worker
 
     del model, queue
-    if worker is not None:
-        worker.join(10)
     gc.collect()
 
     assert alive() is None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
@@ -93,11 +94,7 @@ class BatchQueue:
         loop = asyncio.get_running_loop()
         calls = [_Call(request, loop.create_future()) for request in requests]
         self._put(calls)
-        try:
-            return await asyncio.gather(*(call.answer for call in calls))
-        finally:
-            for call in calls:
-                call.answer.cancel()  # where the caller was cancelled, or another call failed
+        return await asyncio.gather(*(call.answer for call in calls))
 
     def _put(self, calls: Sequence[_Call]) -> None:
         with self._arrival:
@@ -144,8 +141,9 @@ class BatchQueue:
             seen = here
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)
-            if len(self._waiting) == seen < self._in_flight:
-                await asyncio.sleep(WAIT_SECONDS)
+            until = time.monotonic() + WAIT_SECONDS
+            while len(self._waiting) == seen < self._in_flight and time.monotonic() < until:
+                await asyncio.sleep(0.001)
 
     def _answer(self, calls: Sequence[_Call]) -> None:
         calls = [call for call in calls if call.is_wanted]

@@ -200,8 +200,6 @@ def test_a_study_in_lora_mode_leaves_the_base_as_it_was(tmp_path: Path, tiny_fol
     rows = list(study.run(lab))
     accuracies = {row.arm: row for row in rows if row.metric == "accuracy"}
     assert set(accuracies) == {"naive", "confidence", "headline", *CONTROLLED}
-    # The supervisor's training is its own cost.
-    assert accuracies["supervisor"].cost.seconds > 0.2 * accuracies["ceiling"].cost.seconds
     after = [model.option_probs(["Paris is in"], [" France", " Peru"]), list(model.blocks)]
     assert (after[0] == before[0]).all()
     assert all(one is two for one, two in zip(after[1], before[1], strict=True))
