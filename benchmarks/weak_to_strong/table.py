@@ -41,27 +41,34 @@ def _means(rows: dict[tuple[str, str, str], Evidence], sets: list[str]) -> None:
     real = [name for name in sets if rows[name, "naive", "pgr"].value is not None]
     print(f"\nThe gap is clear of zero on {len(real)} of {len(sets)} sets.")
     for method in METHODS:
-        values = [rows[name, method, "pgr"].value for name in real]
-        pgrs = [value for value in values if value is not None]
+        pgrs = [value for name in real if (value := rows[name, method, "pgr"].value) is not None]
         if not pgrs:
             continue
         gains = [
-            rows[name, method, "accuracy"].value - rows[name, "supervisor", "accuracy"].value  # pyright: ignore[reportOptionalOperand]
+            _value(rows[name, method, "accuracy"]) - _value(rows[name, "supervisor", "accuracy"])
             for name in real
         ]
-        gaps = [rows[name, "ceiling", "gap"].value for name in real]
-        pooled = np.sum(gains) / np.sum(gaps)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        gaps = [_value(rows[name, "ceiling", "gap"]) for name in real]
+        pooled = np.sum(gains) / np.sum(gaps)
         print(f"- {method}: mean PGR {np.mean(pgrs):.2f}; of all gaps together {pooled:.2f}")
 
 
+def _value(row: Evidence) -> float:
+    assert row.value is not None
+    return row.value
+
+
 def _percent(row: Evidence | None) -> str:
-    if row is None or row.value is None:
+    if row is None or row.value is None or row.low is None or row.high is None:
         return ""
-    return f"{100 * row.value:.1f} ({100 * row.low:.1f}-{100 * row.high:.1f})"  # pyright: ignore[reportOptionalOperand]
+    return f"{100 * row.value:.1f} ({100 * row.low:.1f}-{100 * row.high:.1f})"
 
 
 def _points(row: Evidence) -> str:
-    return f"{100 * row.value:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"  # pyright: ignore[reportOptionalOperand]
+    assert row.value is not None
+    assert row.low is not None
+    assert row.high is not None
+    return f"{100 * row.value:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
 
 
 def _pgr(row: Evidence | None) -> str:

@@ -114,8 +114,6 @@ def explained(error: ValidationError, cls: type[BaseModel], *, where: str) -> Us
         return unknown("key", str(first["loc"][-1]), cls.model_fields, where=where)
     if first["type"] == "missing":
         return UserError(f"{where}: '{path}' is missing ({_about(cls, path)})")
-    if first["type"] == "value_error" and isinstance(first["ctx"]["error"], UserError):
-        return first["ctx"]["error"]
     message = first["msg"].removeprefix("Value error, ")
     shown = f" (got {first['input']!r})" if path and first["type"] != "value_error" else ""
     return UserError(f"{where}: {f'{path}: ' if path else ''}{message}{shown}")

@@ -268,10 +268,10 @@ def test_a_training_repeats_exactly_and_leaves_the_global_randomness_alone(tiny_
             TEXTS, LABELS_NC, lora.model_copy(update={"seed": seed})
         ).probs(TEXTS)
 
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # pyright: ignore[reportArgumentType]
     first = tuned(1)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert before[1] == np.random.get_state()[1].tolist()
+    assert before[1] == np.random.get_state()[1].tolist()  # pyright: ignore[reportArgumentType]
     torch.manual_seed(99)
     np.testing.assert_array_equal(tuned(1), first)
     assert np.abs(tuned(2) - first).max() > 1e-3

@@ -102,7 +102,7 @@ def _read(
     layers: Sequence[int],
     pool: Pool,
     continuations: Sequence[list[int]],
-) -> dict[int, Sequence[np.ndarray]]:
+) -> dict[int, Any]:
     """Each item's rows at each layer, for one batch."""
     ids_BT = right_padded(batch, model.tokenizer.pad_token_id, model.device)
     lengths_B = torch.tensor([len(row) for row in batch], device=model.device)
@@ -273,5 +273,7 @@ def load(path: Path) -> Activations:
         if name != "__metadata__"
     }
     offsets = np.asarray(arrays.pop("offsets"))
-    layers = {int(name.removeprefix("layer.")): array for name, array in arrays.items()}
+    layers: dict[int, np.ndarray] = {
+        int(name.removeprefix("layer.")): array for name, array in arrays.items()
+    }
     return Activations(layers, offsets)

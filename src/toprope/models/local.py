@@ -79,7 +79,7 @@ class LocalModel:
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         with _quiet_transformers():
             config = AutoConfig.from_pretrained(folder)
-            loader = AutoModel if _is_encoder(config) else AutoModelForCausalLM
+            loader: Any = AutoModel if _is_encoder(config) else AutoModelForCausalLM
             module: Any = loader.from_pretrained(folder, dtype=dtype).to(device).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder)
         module.requires_grad_(False)
