@@ -130,13 +130,13 @@ def test_the_global_randomness_is_left_alone(tiny_model: LocalModel):
 
 def test_a_stop_string_ends_the_answer_and_is_not_in_it(tiny_model: LocalModel):
     """Of two that come with the same token, the one that begins first cuts."""
-    [whole] = tiny_model.generate(PROMPTS[:1], max_tokens=30)
-    first, second = whole.text[5:9], whole.text[8:9]
-    assert second not in whole.text[:8]
+    [whole] = tiny_model.generate(["The capital of"], max_tokens=30)
+    first, second = whole.text[2:5], whole.text[4:5]
+    assert second not in whole.text[:4]
 
-    [cut] = tiny_model.generate(PROMPTS[:1], max_tokens=30, stop=[second, first])
+    [cut] = tiny_model.generate(["The capital of"], max_tokens=30, stop=[second, first])
 
-    assert cut.text == whole.text[:5]
+    assert cut.text == whole.text[:2]
     assert cut.stopped == "stop"
     assert len(cut.tokens) < len(whole.tokens)
 
