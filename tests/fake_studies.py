@@ -1,5 +1,6 @@
 """How tests get at the fake study of `fakes`: in this process, or in one that they can kill."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +27,18 @@ def add_fake_study(patch: pytest.MonkeyPatch) -> None:
 
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """`toprope ARGUMENTS` in a process of its own, with the fake study."""
+    """`toprope ARGUMENTS` in a process of its own, with the fake study.
+
+    It hears Ctrl-C even where these tests were started in the background, deaf to it.
+    """
     command = [sys.executable, FAKES / "toprope_with_fakes.py", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    was = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+    finally:
+        signal.signal(signal.SIGINT, was)
 
 
 def ladder(*data: str, name: str = "a-run", **settings: Any) -> dict[str, Any]:

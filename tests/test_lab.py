@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from toprope.errors import UserError
 from toprope.lab import Lab, measured
@@ -113,6 +114,7 @@ def test_activations_are_captured_once(
         pytest.param(TEXTS[::-1], {}, id="other texts"),
         pytest.param(TEXTS, {"depths": [1.0]}, id="other layers"),
         pytest.param(TEXTS, {"continuations": ANSWERS}, id="continuations"),
+        pytest.param(TEXTS, {"score": True}, id="scores"),
     ],
 )
 def test_other_activations_are_captured_anew(
@@ -121,6 +123,16 @@ def test_other_activations_are_captured_anew(
     lab, plain = Lab(tmp_path, device="cpu"), {"depths": [0.5], "continuations": []}
     lab.activations(str(tiny_folder), TEXTS, **plain)
     lab.activations(str(tiny_folder), texts, **(plain | settings))
+    assert len(list(lab.artifact("activations", "x").parent.glob("*.safetensors"))) == 2
+
+
+def test_another_precision_is_loaded_and_captured_anew(tmp_path: Path, tiny_folder: Path):
+    name, dtypes = str(tiny_folder), {}
+    for dtype in (None, "float32", "bfloat16"):
+        lab = Lab(tmp_path, device="cpu", dtype=dtype)
+        lab.activations(name, TEXTS, depths=[0.5])
+        dtypes[lab.precision] = lab.local(name).module.dtype
+    assert dtypes == {"float32": torch.float32, "bfloat16": torch.bfloat16}
     assert len(list(lab.artifact("activations", "x").parent.glob("*.safetensors"))) == 2
 
 

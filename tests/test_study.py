@@ -81,8 +81,9 @@ def test_the_fingerprint_changes_with_each_setting_and_with_the_seed(tmp_path: P
         made(methods=["confidence"]).fingerprint(lab),
         made(overseer="fake-other").fingerprint(lab),
         made().fingerprint(Lab(tmp_path, seed=2)),
+        made().fingerprint(Lab(tmp_path, seed=1, dtype="float16")),
     ]
-    assert len({wanted, *others}) == 5
+    assert len({wanted, *others}) == 6
 
 
 def test_the_fingerprint_changes_with_models_data_and_code(tmp_path: Path, monkeypatch):

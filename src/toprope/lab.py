@@ -32,7 +32,7 @@ class Lab:
         folder: the run's folder; made if it isn't there.
         seed: what all of the run's randomness comes from.
         data_dir: where datasets described in YAML look for their files.
-        device: for local models; the GPU where there is one.
+        device, dtype: for local models (see `toprope.models.placement`); a dtype by its name.
     """
 
     def __init__(
@@ -42,12 +42,14 @@ class Lab:
         seed: int = 0,
         data_dir: Path | None = None,
         device: str | None = None,
+        dtype: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.data_dir = data_dir
         self.device = device
+        self.dtype = dtype
         self.show = progress or Progress(quiet=True)
         self._models: dict[str, LocalModel] = {}
         self._data: dict[tuple[str, int | None], Dataset] = {}
@@ -62,9 +64,19 @@ class Lab:
         """
         if name not in self._models:
             from toprope.models.loaded import shared
+            from toprope.models.placement import DTYPES
 
-            self._models[name] = shared(name, device=self.device, progress=self.show)
+            self._models[name] = shared(
+                name, device=self.device, dtype=DTYPES.get(self.dtype or ""), progress=self.show
+            )
         return self._models[name]
+
+    @property
+    def precision(self) -> str:
+        """The dtype that local models are loaded in, by its name."""
+        from toprope.models.placement import DTYPES, dtype_name, placement
+
+        return dtype_name(placement(self.device, DTYPES.get(self.dtype or ""))[1])
 
     def release(self, keep: Sequence[str] = ()) -> None:
         """Lets go of the loaded models, but for those named."""
@@ -113,13 +125,14 @@ class Lab:
         *,
         depths: Sequence[float],
         continuations: Sequence[str] = (),
+        score: bool = False,
     ) -> tuple[Activations, Cost]:
         """Last-token activations, captured once in a run: a second call, or run, reads them from
         the artifacts.
 
         Args:
             depths: the layers, as shares of the model's depth (0.5: the middle layer).
-            continuations: see `LocalModel.activations`.
+            continuations, score: see `LocalModel.activations`.
 
         Returns:
             The activations, by layer, and what it cost to make them when they were made.
@@ -128,8 +141,10 @@ class Lab:
 
         key = {
             "model": self.model_fingerprint(model),
+            "dtype": self.precision,
             "depths": list(depths),
             "continuations": list(continuations),
+            "score": score,
             "texts": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
@@ -143,6 +158,7 @@ class Lab:
                     texts,
                     sorted({round(depth * local.n_layers) for depth in depths}),
                     continuations=continuations,
+                    score=score,
                     path=path,
                     progress=self.show,
                 )
@@ -153,7 +169,7 @@ class Lab:
         self, model: str, texts: Sequence[str], options: Sequence[str]
     ) -> tuple[np.ndarray, Cost]:
         """`LocalModel.option_probs` [N, O], kept like activations, and what they cost."""
-        key = [self.model_fingerprint(model), list(texts), list(options)]
+        key = [self.model_fingerprint(model), self.precision, list(texts), list(options)]
         name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
         path = self.artifact("options", f"{name}.json")
         if not path.exists():

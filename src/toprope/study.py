@@ -65,7 +65,8 @@ class Study(BaseModel):
         return _digest(self.model_dump(mode="json"))
 
     def fingerprint(self, lab: Lab) -> str:
-        """SHA-256 (hex) of all that decides the result: settings, seed, models, data and the code.
+        """SHA-256 (hex) of all that decides the result: settings, seed, models and their precision,
+        data, code.
 
         A study whose fingerprint is in the evidence store has been done and isn't run again.
         """
@@ -75,6 +76,7 @@ class Study(BaseModel):
                 self.model_dump(mode="json"),
                 lab.seed,
                 [lab.model_fingerprint(model) for model in self.models()],
+                lab.precision,
                 self.datasets(lab),
                 code_version(type(self).__module__.rpartition(".")[0]),
             ]

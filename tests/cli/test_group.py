@@ -75,6 +75,7 @@ def test_every_option_says_what_it_is(path: tuple[str, ...]) -> None:
         (["climb"], "Missing argument 'LADDER.yaml' (see 'toprope climb --help')"),
         (["climb", "x.yaml", "--seed", "one"], "Invalid value for '--seed': 'one' is not a valid"),
         (["climb", "x.yaml", "--device", "gpu"], "unknown device 'gpu' in --device: known: cpu, "),
+        (["climb", "x.yaml", "--dtype", "bfloat"], "unknown value 'bfloat' in --dtype: did you"),
         (["climb", "x.yaml"], "can't read x.yaml: No such file or directory"),
         (["evidence", "r", "--format", "cvs"], "unknown value 'cvs' in --format: did you mean "
          "'csv'? known: csv, json, parquet, table"),

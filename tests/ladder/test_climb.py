@@ -64,11 +64,14 @@ def test_every_study_is_run_in_order_and_its_evidence_kept(folder: Path) -> None
 def test_the_folder_says_how_the_run_was_made(folder: Path) -> None:
     config = make_ladder(ladder("fake-a") | {"seed": 3}, source="")
 
-    climb(config, folder, data_dir=Path("my data"), device="cpu")
+    climb(config, folder, data_dir=Path("my data"), device="cpu", dtype="bfloat16")
 
     told = record(folder)
     assert (told["name"], told["seed"], told["toprope_version"]) == ("a-run", 3, __version__)
-    assert told["command"] == "toprope climb config.yaml --data-dir 'my data' --device cpu"
+    assert (
+        told["command"]
+        == "toprope climb config.yaml --data-dir 'my data' --device cpu --dtype bfloat16"
+    )
     assert told["machine"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["machine"]["cores"] >= 1
     [entry] = told["studies"]

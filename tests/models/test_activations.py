@@ -114,6 +114,35 @@ def test_a_continuation_of_a_real_model_is_read_as_if_the_text_went_on(smollm: L
     assert_as_if_read_on(smollm, 15)
 
 
+def assert_scored_as_options(model: LocalModel) -> None:
+    """`option_probs` has them in another way: each option behind its prompt, as one text."""
+    for answers in (ANSWERS, [" yes", " no"]):
+        found = model.activations(TEXTS, [1], continuations=answers, score=True, budget=10**6)
+        weights_NS = np.exp(found.scores - found.scores.max(1, keepdims=True))
+        probs_NS = weights_NS / weights_NS.sum(1, keepdims=True)
+        np.testing.assert_allclose(probs_NS, model.option_probs(TEXTS, answers), atol=1e-4)
+
+
+def test_continuations_are_scored_as_options_are(tiny_model: LocalModel):
+    assert_scored_as_options(tiny_model)
+
+
+@pytest.mark.model
+def test_continuations_of_a_real_model_are_scored_as_options_are(smollm: LocalModel):
+    assert_scored_as_options(smollm)
+
+
+def test_scoring_leaves_the_states_as_they_are(tiny_model: LocalModel, tmp_path: Path):
+    path = tmp_path / "states.safetensors"
+    plain = tiny_model.activations(TEXTS, [1, 3], continuations=ANSWERS)
+    scored = tiny_model.activations(TEXTS, [1, 3], continuations=ANSWERS, score=True, path=path)
+    assert plain.scores.shape == (len(TEXTS), 0)
+    assert scored.scores.shape == (len(TEXTS), len(ANSWERS))
+    np.testing.assert_array_equal(load_file(path)["scores"], scored.scores)
+    for layer in (1, 3):
+        np.testing.assert_allclose(scored.layers[layer], plain.layers[layer], atol=1e-5)
+
+
 @contextmanager
 def calls(model: LocalModel):
     """How often each block, and the output layer at the end, was called."""
@@ -144,6 +173,14 @@ def test_continuations_stop_at_the_deepest_layer(tiny_model: LocalModel):
     with calls(tiny_model) as counts:
         tiny_model.activations(TEXTS, [1], continuations=ANSWERS, budget=10**6)
     assert counts == [1 + len(ANSWERS), 0, 0, 0, 0]
+
+
+def test_options_of_one_token_are_scored_by_the_texts_own_pass(tiny_model: LocalModel):
+    options = [tiny_model.tokenizer.decode([token]) for token in tiny_model.continuation(" yes")]
+    assert all(len(tiny_model.continuation(option)) == 1 for option in options)
+    with calls(tiny_model) as counts:
+        tiny_model.activations(TEXTS, [1], continuations=options, score=True, budget=10**6)
+    assert counts == [1 + len(options), 1, 1, 1, 1]
 
 
 def test_all_layers_take_one_pass_and_no_output_layer(tiny_model: LocalModel):

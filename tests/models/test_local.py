@@ -1,5 +1,6 @@
 """A loaded model: what it says of itself, how it reads prompts, and steering."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,22 @@ def test_a_direction_of_another_width_is_an_error(tiny_model: LocalModel):
         tiny_model.steer(1, np.ones(31)),
     ):
         pass
+
+
+def test_threads_that_ask_at_once_take_turns(tiny_model: LocalModel):
+    """A capture's hooks stop the pass early: another thread's answer must not be cut by them."""
+    texts = [f"walker {i} is in Lagos" for i in range(40)]
+    wanted = [answer.tokens for answer in tiny_model.generate(texts, max_tokens=8)]
+    states = tiny_model.activations(texts, [1]).layers[1]
+
+    def answers() -> list[list[int]]:
+        return [answer.tokens for answer in tiny_model.generate(texts, max_tokens=8)]
+
+    def read() -> np.ndarray:
+        return tiny_model.activations(texts, [1], budget=64).layers[1]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [(pool.submit(answers), pool.submit(read)) for _ in range(10)]
+        for said, seen in found:
+            assert said.result() == wanted
+            np.testing.assert_allclose(seen.result(), states, atol=1e-4)

@@ -24,6 +24,7 @@ class RunOptions(TypedDict):
     runs: Path
     data_dir: Path | None
     device: str | None
+    dtype: str | None
     quiet: bool
 
 
@@ -37,6 +38,7 @@ def climb(
     runs: Path,
     data_dir: Path | None,
     device: str | None,
+    dtype: str | None,
     quiet: bool,
 ) -> None:
     """Run the studies of a ladder, in order, and write a report of what they found.
@@ -57,7 +59,10 @@ def climb(
     given = {key: value for key, value in changes.items() if value is not None}
     if given:
         config = make_ladder(config.model_dump() | given, source=str(ladder))
-    run(config, RunOptions(runs=runs, data_dir=data_dir, device=device, quiet=quiet))
+    run(
+        config,
+        RunOptions(runs=runs, data_dir=data_dir, device=device, dtype=dtype, quiet=quiet),
+    )
 
 
 def run(config: LadderConfig, options: RunOptions) -> None:
@@ -74,6 +79,7 @@ def run(config: LadderConfig, options: RunOptions) -> None:
             progress=Progress(quiet=options["quiet"]),
             data_dir=options["data_dir"],
             device=options["device"],
+            dtype=options["dtype"],
         )
     except KeyboardInterrupt:
         _stopped(folder)

@@ -60,12 +60,17 @@ _RUN_OPTIONS = (
         callback=_checked_device,
         help="For local models: cpu, cuda, mps, ...  [default: the GPU where there is one]",
     ),
+    click.option(
+        "--dtype",
+        type=OneOf(["float32", "bfloat16", "float16"]),
+        help="Precision of local models' weights.  [default: float32 on a CPU, bfloat16 on a GPU]",
+    ),
     quiet,
 )
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--runs, --name, --seed, --data-dir, --device and --quiet, as `climb` takes them."""
+    """--runs, --name, --seed, --data-dir, --device, --dtype and --quiet, as `climb` takes them."""
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return command

@@ -41,6 +41,7 @@ def climb(
     progress: Progress | None = None,
     data_dir: Path | None = None,
     device: str | None = None,
+    dtype: str | None = None,
 ) -> Path:
     """Runs what hasn't finished of a ladder in a run's folder; returns the report's path.
 
@@ -51,7 +52,7 @@ def climb(
     Args:
         folder: made where there is none. One process at a time writes to it.
         data_dir: where datasets described in YAML look for their files.
-        device: for local models; the GPU where there is one.
+        device, dtype: for local models (see `toprope.models.placement`); a dtype by its name.
 
     Raises:
         UserError: a setting, model or dataset that can't be used; a folder that can't be written or
@@ -61,7 +62,9 @@ def climb(
     studies = config.studies()
     progress = progress or Progress(quiet=True)
     make_folder(folder)
-    lab = Lab(folder, seed=config.seed, data_dir=data_dir, device=device, progress=progress)
+    lab = Lab(
+        folder, seed=config.seed, data_dir=data_dir, device=device, dtype=dtype, progress=progress
+    )
     with EvidenceStore(folder / EVIDENCE, write=True) as store:
         fingerprints = [study.fingerprint(lab) for study in studies]
         record = _record(config, studies, fingerprints, lab, store)
@@ -138,7 +141,7 @@ def _yaml(config: LadderConfig) -> str:
 
 def _command(lab: Lab) -> str:
     """What a reader types to run `config.yaml` again."""
-    options = {"--data-dir": lab.data_dir, "--device": lab.device}
+    options = {"--data-dir": lab.data_dir, "--device": lab.device, "--dtype": lab.dtype}
     given = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
     return shlex.join(["toprope", "climb", CONFIG, *given])
 

@@ -1,5 +1,5 @@
 """Activations of several layers in one pass that stops at the deepest layer asked for, kept in
-memory or on disk.
+memory or on disk; and, of the same pass run to its end, how likely given continuations are.
 
 Items are sorted by length and batched by token budget, and padded at the end: in a causal model a
 real token never sees the padding behind it, so that no attention mask is needed (an encoder gets
@@ -10,6 +10,7 @@ as they come, so that memory stays flat.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -44,10 +45,13 @@ class Activations:
             with S continuations 1 + S an item: the text's last token, then the last token of each
             continuation. Read-only views where they are on disk.
         offsets: [N + 1]; item i has the rows offsets[i] .. offsets[i + 1] - 1.
+        scores: log-probability of each continuation after each text, the sum over its tokens,
+            float32 [N, S]; none [N, 0] where they weren't asked for.
     """
 
     layers: dict[int, np.ndarray]
     offsets: np.ndarray
+    scores: np.ndarray
 
     def item(self, layer: int, i: int) -> np.ndarray:
         """The rows of item i: [1, D], [T, D] or [1 + S, D]."""
@@ -61,6 +65,7 @@ def capture(
     pool: Pool,
     *,
     continuations: Sequence[list[int]],
+    score: bool,
     path: Path | None,
     budget: int,
     advance: Callable[[int], None],
@@ -84,71 +89,111 @@ def capture(
     rows_of = lengths if pool == "none" else np.full_like(lengths, 1 + len(continuations))
     offsets = np.concatenate([[0], rows_of.cumsum()])
     shape = (int(offsets[-1]), model.d_model)
-    with _storage(layers, shape, offsets, path) as out:
+    scores_NS = np.zeros((len(tokens), len(continuations) if score else 0), dtype=np.float32)
+    with _storage(layers, shape, offsets, scores_NS, path) as out:
         for indices in batches(lengths.tolist(), budget=budget):
-            for layer, rows in _read(
-                model, [tokens[i] for i in indices], layers, pool, continuations
-            ).items():
+            batch = [tokens[i] for i in indices]
+            if continuations:
+                found, scores_BS = _read_on(model, batch, layers, continuations, score=score)
+                scores_NS[indices] = scores_BS
+            else:
+                found = _read(model, batch, layers, pool)
+            for layer, rows in found.items():
                 for i, row in zip(indices, rows, strict=True):
                     out[layer][offsets[i] : offsets[i + 1]] = row
             advance(int(lengths[indices].sum()))
-    return load(path) if path else Activations(out, offsets)
+    return load(path) if path else Activations(out, offsets, scores_NS)
 
 
 @torch.inference_mode()
 def _read(
-    model: LocalModel,
-    batch: Sequence[list[int]],
-    layers: Sequence[int],
-    pool: Pool,
-    continuations: Sequence[list[int]],
+    model: LocalModel, batch: Sequence[list[int]], layers: Sequence[int], pool: Pool
 ) -> dict[int, Any]:
     """Each item's rows at each layer, for one batch."""
     ids_BT = right_padded(batch, model.tokenizer.pad_token_id, model.device)
     lengths_B = torch.tensor([len(row) for row in batch], device=model.device)
-    if not continuations:
-        mask_BT = None if model.is_causal else _real(lengths_B, ids_BT.shape[1])
-        states = _forward(model, layers, input_ids=ids_BT, attention_mask=mask_BT)
-        return {n: _pooled(state_BTD, lengths_B, pool) for n, state_BTD in states.items()}
+    mask_BT = None if model.is_causal else _real(lengths_B, ids_BT.shape[1])
+    states, _ = _forward(model, layers, input_ids=ids_BT, attention_mask=mask_BT)
+    return {n: _pooled(state_BTD, lengths_B, pool) for n, state_BTD in states.items()}
 
-    # The text is read once; each continuation goes on from its cache, which is then cut back.
+
+@torch.inference_mode()
+def _read_on(
+    model: LocalModel,
+    batch: Sequence[list[int]],
+    layers: Sequence[int],
+    continuations: Sequence[list[int]],
+    *,
+    score: bool,
+) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Each item's rows [B, 1 + S, D] at each layer, and the continuations' log-probabilities
+    [B, S] if they are to be scored, else [B, 0].
+
+    The text is read once; each continuation goes on from its cache, which is then cut back.
+    """
     from transformers import DynamicCache
 
+    ids_BT = right_padded(batch, model.tokenizer.pad_token_id, model.device)
+    lengths_B = torch.tensor([len(row) for row in batch], device=model.device)
+    real_BT = _real(lengths_B, ids_BT.shape[1])
     # Without the model's config every layer keeps all its tokens: a sliding window couldn't be cut
     # back.
     cache = DynamicCache()
-    states = _forward(model, layers, input_ids=ids_BT, past_key_values=cache)
+    states, first_B1V = _forward(
+        model,
+        layers,
+        logits_at=lengths_B[:, None] - 1 if score else None,
+        input_ids=ids_BT,
+        past_key_values=cache,
+    )
     parts = {n: [_pooled(state_BTD, lengths_B, "last")] for n, state_BTD in states.items()}
-    real_BT = _real(lengths_B, ids_BT.shape[1])
+    scores = []
+    # One token is scored by the text's own pass; of more, all but the last have logits to give.
+    # Then all go through all layers, whose caches must be of one length.
+    longer = score and max(map(len, continuations)) > 1
     for continuation in continuations:
         more_BT = torch.tensor([continuation] * len(batch), device=model.device)
-        states = _forward(
+        steps_T = torch.arange(len(continuation), device=model.device)
+        states, next_BTV = _forward(
             model,
             layers,
+            logits_at=steps_T[:-1].expand(len(batch), -1) if longer else None,
             input_ids=more_BT,
             past_key_values=cache,
             attention_mask=torch.cat([real_BT, torch.ones_like(more_BT)], dim=1),
-            position_ids=lengths_B[:, None] + torch.arange(len(continuation)).to(model.device),
+            position_ids=lengths_B[:, None] + steps_T,
         )
         cache.crop(-len(continuation))
         for n, state_BTD in states.items():
             parts[n].append(state_BTD[:, -1:].float().cpu().numpy())
-    return {n: np.concatenate(part, axis=1) for n, part in parts.items()}
+        if first_B1V is not None:
+            logits_BTV = first_B1V if next_BTV is None else torch.cat([first_B1V, next_BTV], dim=1)
+            each_BT1 = logits_BTV.log_softmax(-1).gather(2, more_BT[..., None])
+            scores.append(each_BT1.sum((1, 2)).cpu().numpy())
+    rows = {n: np.concatenate(part, axis=1) for n, part in parts.items()}
+    return rows, np.stack(scores, axis=1) if scores else np.empty((len(batch), 0))
 
 
 class _DeepEnough(Exception):  # noqa: N818 - not an error
     """Raised by the hook at the deepest layer: nothing above it is needed."""
 
 
-def _forward(model: LocalModel, layers: Sequence[int], **inputs: Any) -> dict[int, Tensor]:
-    """The states [B, T, D] of the layers."""
+def _forward(
+    model: LocalModel,
+    layers: Sequence[int],
+    *,
+    logits_at: Tensor | None = None,
+    **inputs: Any,
+) -> tuple[dict[int, Tensor], Tensor | None]:
+    """The states [B, T, D] of the layers, and the logits [B, K, V], float32, at the positions
+    [B, K] where they are asked for; without them the pass stops at the deepest layer."""
     states: dict[int, Tensor] = {}
     deepest = max(layers)
 
     def keep(layer: int, state: Tensor) -> None:
         if layer in layers:
             states[layer] = state
-        if layer == deepest:
+        if layer == deepest and logits_at is None:
             raise _DeepEnough
 
     def after(layer: int) -> Callable[..., None]:
@@ -159,20 +204,28 @@ def _forward(model: LocalModel, layers: Sequence[int], **inputs: Any) -> dict[in
     def before_first(_module: Any, args: tuple, kwargs: dict) -> None:
         keep(0, args[0] if args else kwargs["hidden_states"])
 
+    def at_positions(_module: Any, args: tuple) -> tuple:
+        rows_B1 = torch.arange(len(args[0]), device=model.device)[:, None]
+        return (args[0][rows_B1, logits_at],)
+
     blocks = model.blocks
     handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
     handles += [blocks[i - 1].register_forward_hook(after(i)) for i in layers if i > 0]
     if model.is_causal:
         inputs["use_cache"] = "past_key_values" in inputs
     try:
-        # The base model leaves out the output layer, a quarter of the work of a small model.
+        if logits_at is not None:
+            # The output layer, a quarter of the work of a small model, sees the positions alone.
+            head = model.module.get_output_embeddings()
+            handles.append(head.register_forward_pre_hook(at_positions))
+            return states, model.module(**inputs).logits.float()
         model.module.base_model(**inputs)
     except _DeepEnough:
         pass
     finally:
         for handle in handles:
             handle.remove()
-    return states
+    return states, None
 
 
 def _real(lengths_B: Tensor, width: int) -> Tensor:
@@ -195,10 +248,14 @@ def _pooled(state_BTD: Tensor, lengths_B: Tensor, pool: Pool) -> Any:
 
 @contextmanager
 def _storage(
-    layers: Sequence[int], shape: tuple[int, int], offsets: np.ndarray, path: Path | None
+    layers: Sequence[int],
+    shape: tuple[int, int],
+    offsets: np.ndarray,
+    scores_NS: np.ndarray,
+    path: Path | None,
 ) -> Iterator[dict[int, np.ndarray]]:
     """An array [rows, D] a layer to write to: memory, or a safetensors file that appears when it is
-    complete."""
+    complete, with the scores as they are by then."""
     size = len(layers) * shape[0] * shape[1] * 4
     if path is None and size <= MEMORY_BYTES:
         yield {layer: np.empty(shape, dtype=np.float32) for layer in layers}
@@ -214,36 +271,42 @@ def _storage(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        start = _write_header(partial, layers, shape, offsets)
+        start = _write_header(partial, layers, shape, offsets, scores_NS.shape)
         whole = np.memmap(
             partial, dtype="<f4", mode="r+", offset=start, shape=(len(layers), *shape)
         )
         yield {layer: whole[i] for i, layer in enumerate(layers)}
         whole.flush()
+        with partial.open("r+b") as file:
+            file.seek(start + size)
+            file.write(scores_NS.astype("<f4").tobytes())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _write_header(
-    path: Path, layers: Sequence[int], shape: tuple[int, int], offsets: np.ndarray
+    path: Path,
+    layers: Sequence[int],
+    shape: tuple[int, int],
+    offsets: np.ndarray,
+    scores_shape: tuple[int, ...],
 ) -> int:
     """Starts a safetensors file whose data are still to come; returns where the layers' data start.
 
     The format: eight bytes with the header's length, the header as JSON, the tensors' bytes. The
-    offsets come first.
+    offsets come first, the scores last.
     """
+    shapes: dict[str, tuple[int, ...]] = {f"layer.{layer}": shape for layer in layers}
+    if math.prod(scores_shape):
+        shapes["scores"] = scores_shape
     tensors: dict[str, Any] = {
         "offsets": {"dtype": "I64", "shape": [len(offsets)], "data_offsets": [0, offsets.nbytes]}
     }
     at = offsets.nbytes
-    for layer in layers:
-        end = at + shape[0] * shape[1] * 4
-        tensors[f"layer.{layer}"] = {
-            "dtype": "F32",
-            "shape": list(shape),
-            "data_offsets": [at, end],
-        }
+    for name, of in shapes.items():
+        end = at + math.prod(of) * 4
+        tensors[name] = {"dtype": "F32", "shape": list(of), "data_offsets": [at, end]}
         at = end
     header = json.dumps(tensors).encode()
     header += b" " * (-len(header) % 8)
@@ -256,7 +319,7 @@ def _write_header(
 
 
 def load(path: Path) -> Activations:
-    """Opens a file that `capture` wrote; the arrays are read-only views of it."""
+    """Opens a file that `capture` wrote; the layers' arrays are read-only views of it."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -273,7 +336,9 @@ def load(path: Path) -> Activations:
         if name != "__metadata__"
     }
     offsets = np.asarray(arrays.pop("offsets"))
+    none = np.empty((len(offsets) - 1, 0), dtype=np.float32)
+    scores_NS = np.asarray(arrays.pop("scores", none))
     layers: dict[int, np.ndarray] = {
         int(name.removeprefix("layer.")): array for name, array in arrays.items()
     }
-    return Activations(layers, offsets)
+    return Activations(layers, offsets, scores_NS)

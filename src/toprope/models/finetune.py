@@ -52,7 +52,8 @@ class Classifier:
         rows = [base.tokens(text) for text in texts]
         total = sum(map(len, rows))
         shown = progress or Progress(quiet=True)
-        with self.adapter.active(), shown.task(f"asking {base.name}, tuned", total) as task:
+        about = f"asking {base.name}, tuned"
+        with base.turn, self.adapter.active(), shown.task(about, total) as task:
             logits_NC = _all_logits(self, rows, task.advance)
         base.tokens_read += total
         return logits_NC.double().softmax(-1).numpy()

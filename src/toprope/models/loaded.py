@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from toprope.models.local import LocalModel
+from toprope.models.placement import placement
 from toprope.models.weights import resolve
 from toprope.progress import Progress
 
@@ -30,8 +31,7 @@ def shared(
     Raises:
         UserError: the name is unknown or its weights can't be had.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+    device, dtype = placement(device, dtype)
     with _loading:
         key = (resolve(name, progress=progress).resolve(), device, dtype)
         model = _models.get(key)

@@ -1,6 +1,9 @@
 """A transformers model in this process: black box and white box at once, over one set of loaded
 weights.
 
+One thing at a time: a capture's hooks, or a training's, would reach into another thread's pass.
+Threads that ask at once, such as a study's and the Inspect provider's, take turns.
+
 Layers are numbered as `transformers` numbers hidden states: 0 is the embedding's output, i the
 output of block i (1 .. n_layers), before the final norm. What is asked of one item never depends on
 what else is in its batch.
@@ -11,6 +14,7 @@ Decoding is in `generation.py`, scoring in `options.py`, capture in `activations
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +30,7 @@ from toprope.models import activations, finetune, generation
 from toprope.models.adapters import Adapter, Lora
 from toprope.models.batching import batches
 from toprope.models.options import option_scores
+from toprope.models.placement import placement
 from toprope.progress import Progress
 
 Message = Mapping[str, str]
@@ -43,6 +48,7 @@ class LocalModel:
         fingerprint: SHA-256 of the weights, hex.
         tokens_read: tokens that went through this model so far, prompts and answers: the cost of
             what was asked.
+        turn: held by whoever runs the model.
     """
 
     name: str
@@ -50,6 +56,7 @@ class LocalModel:
     tokenizer: Any
     fingerprint: str
     tokens_read: int = field(default=0, init=False)
+    turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
 
     @classmethod
     def load(
@@ -63,9 +70,8 @@ class LocalModel:
         """Loads a catalog name, `hf:OWNER/NAME` or a folder.
 
         Args:
-            device: "cpu", "cuda", ...; the GPU where there is one.
-            dtype: of the weights; float32 on a CPU (bfloat16 is 3-4 times slower there), bfloat16
-                on a GPU.
+            device: "cpu", "cuda", ...; the default is that of `placement`.
+            dtype: of the weights; likewise.
 
         Raises:
             UserError: the name is unknown or its weights can't be had.
@@ -75,8 +81,7 @@ class LocalModel:
         from toprope.models.weights import digest, resolve
 
         folder = resolve(name, progress=progress)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        device, dtype = placement(device, dtype)
         with _quiet_transformers():
             config = AutoConfig.from_pretrained(folder)
             loader: Any = AutoModel if _is_encoder(config) else AutoModelForCausalLM
@@ -200,7 +205,8 @@ class LocalModel:
         with (progress or Progress(quiet=True)).task("generating", len(requests)) as task:
             for rows in batches(lengths, budget=generation.TOKEN_BUDGET):
                 batch = [requests[i] for i in rows]
-                done = generation.decode(self.module, self.tokenizer, batch)
+                with self.turn:
+                    done = generation.decode(self.module, self.tokenizer, batch)
                 answers |= zip(rows, done, strict=True)
                 task.advance(len(rows))
         self.tokens_read += sum(a.prompt_tokens + len(a.tokens) for a in answers.values())
@@ -227,7 +233,8 @@ class LocalModel:
         self._needs_decoder("give probabilities to next words")
         choices = [self.continuation(option) for option in options]
         heads = [self.tokens(prompt) for prompt in prompts]
-        with (progress or Progress(quiet=True)).task(f"asking {self.name}", len(heads)) as task:
+        shown = progress or Progress(quiet=True)
+        with self.turn, shown.task(f"asking {self.name}", len(heads)) as task:
             scores_NO = option_scores(
                 self.module,
                 self.tokenizer.pad_token_id,
@@ -247,6 +254,7 @@ class LocalModel:
         *,
         pool: activations.Pool = "last",
         continuations: Sequence[str] = (),
+        score: bool = False,
         path: Path | None = None,
         budget: int = activations.TOKEN_BUDGET,
         progress: Progress | None = None,
@@ -259,7 +267,9 @@ class LocalModel:
             pool: the last token's state, the mean over the tokens, or every token's.
             continuations: short texts, such as answers, that each text is read on with, from its
                 cache: the states at their last tokens come with the text's own, for hardly more
-                    than the text alone costs.
+                than the text alone costs.
+            score: also how likely the continuations are (`Activations.scores`), as
+                `option_probs` would have it from a pass of its own; the pass then runs to the end.
             path: a safetensors file to keep them in; without one they stay in memory, up to
                 `activations.MEMORY_BYTES`, beyond which they are in a file that goes with them.
             budget: tokens in a batch, padding included.
@@ -268,19 +278,22 @@ class LocalModel:
             UserError: a layer the model doesn't have.
         """
         tokens = [self.tokens(text) for text in texts]
+        behind = [self.continuation(text) for text in continuations]
         total = sum(map(len, tokens))
-        with (progress or Progress(quiet=True)).task(f"reading with {self.name}", total) as task:
+        shown = progress or Progress(quiet=True)
+        with self.turn, shown.task(f"reading with {self.name}", total) as task:
             found = activations.capture(
                 self,
                 tokens,
                 layers,
                 pool,
-                continuations=[self.continuation(text) for text in continuations],
+                continuations=behind,
+                score=score,
                 path=path,
                 budget=budget,
                 advance=task.advance,
             )
-        self.tokens_read += total
+        self.tokens_read += total + len(tokens) * sum(map(len, behind))
         return found
 
     @contextmanager
@@ -339,15 +352,16 @@ class LocalModel:
         Raises:
             UserError: the model is an encoder, has no such layers to adapt, or training diverged.
         """
-        return finetune.finetune_classifier(
-            self,
-            texts,
-            labels_NC,
-            lora or Lora(),
-            loss=loss,
-            validation=validation,
-            progress=progress,
-        )
+        with self.turn:
+            return finetune.finetune_classifier(
+                self,
+                texts,
+                labels_NC,
+                lora or Lora(),
+                loss=loss,
+                validation=validation,
+                progress=progress,
+            )
 
     def finetune_text(
         self,
@@ -365,9 +379,10 @@ class LocalModel:
         Args:
             pairs: prompts, each with its answer.
         """
-        return finetune.finetune_text(
-            self, pairs, lora or Lora(), validation=validation, progress=progress
-        )
+        with self.turn:
+            return finetune.finetune_text(
+                self, pairs, lora or Lora(), validation=validation, progress=progress
+            )
 
     def _needs_decoder(self, what: str) -> None:
         if not self.is_causal:

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -39,6 +38,7 @@ from toprope.errors import UserError, unknown
 from toprope.models.generation import Completion, Request
 from toprope.models.loaded import shared
 from toprope.models.local import LocalModel, Message
+from toprope.models.placement import DTYPES
 from toprope.models.queue import BatchQueue
 
 MAX_CONNECTIONS = 32
@@ -46,8 +46,6 @@ MAX_CONNECTIONS = 32
 
 MAX_TOKENS = 512
 """Of an answer, unless `--max-tokens` says otherwise."""
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 UNSUPPORTED = (
     "best_of",
@@ -74,7 +72,7 @@ class LocalModelAPI(ModelAPI):
             20 and feel its way up, which is for a served model that can be overloaded; and it asks
             a provider for its own number only when that is switched off.
         device: "cpu", "cuda", ... (`-M device=cuda`); the GPU where there is one.
-        dtype: of the weights (`-M dtype=bfloat16`); see `LocalModel.load`.
+        dtype: of the weights (`-M dtype=bfloat16`); see `placement`.
 
     Raises:
         PrerequisiteError: a user's mistake, in one line: an unknown name or argument, a base model.

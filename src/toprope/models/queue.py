@@ -178,8 +178,11 @@ class BatchQueue:
     def _stopped_when_unwanted(self, calls: Sequence[_Call]) -> Iterator[None]:
         """Breaks off at the next token when every caller has gone: others may be waiting."""
 
+        here = threading.get_ident()
+
         def check(*_: object) -> None:
-            if not any(call.is_wanted for call in calls):
+            # Another thread may be running the model while this one waits for its turn.
+            if threading.get_ident() == here and not any(call.is_wanted for call in calls):
                 raise _UnwantedError
 
         handle = self.model.module.register_forward_pre_hook(check)

@@ -40,6 +40,7 @@ class Recorder:
     answers: np.ndarray | None = None
     log: list[tuple[str, np.ndarray, np.ndarray]] = field(default_factory=list)
     mixes: list[Mix | None] = field(default_factory=list)
+    tokens_read: int = 0
 
     def predict(self, asked: np.ndarray) -> np.ndarray:
         if self.answers is not None:
@@ -72,6 +73,7 @@ def make_trial(**fields: Any) -> Trial:
         "weak": probe(0.6, seed=2),
         "student": probe(2.0, seed=3),
         "rungs": (probe(1.2, seed=4),),
+        "asked_NC": np.full((ITEMS, 2), [0.9, 0.1]),
         "labels": TRUTH,
         "groups": np.array([f"group {i // 2}" for i in range(ITEMS)]),
         "classes": 2,

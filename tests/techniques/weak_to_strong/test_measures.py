@@ -43,8 +43,6 @@ def outcome(shares: dict[str, float], **fields: Any) -> Outcome:
         "truth": TRUTH,
         "groups": np.arange(ITEMS) // 2,
         "costs": {arm: Cost(seconds=float(i)) for i, arm in enumerate(said)},
-        "zero_shot": (np.where(np.arange(40) < 22, TRUTH[:40], 1 - TRUTH[:40]), np.arange(40)),
-        "zero_shot_cost": Cost(tokens=400, calls=1),
     }
     return Outcome(**(usual | fields))
 
@@ -53,6 +51,8 @@ SHARES = {
     "supervisor": 0.6,
     "ceiling": 0.9,
     "ceiling_ensemble": 0.95,
+    "zero_shot": 0.5,
+    "zero_shot_calibrated": 0.625,
     "random_errors": 0.8,
     "naive": 0.75,
     "ccs": 0.5,
@@ -125,12 +125,12 @@ def test_without_a_clear_gap_there_is_no_pgr(ceiling: float):
 def test_every_result_with_a_value_has_its_controls(rows):
     results = [row for row in rows.values() if row.role == "result"]
     assert {row.arm for row in results} == {"naive", "ccs", "headline"}
-    expected = {arm: SHARES[arm] for arm in CONTROLS} | {"zero_shot": 0.55}
+    expected = {arm: SHARES[arm] for arm in CONTROLS}
     for row in results:
         if row.metric == "accuracy":
             assert row.controls == pytest.approx(expected)
     controls = {row.arm for row in rows.values() if row.role == "control"}
-    assert controls == {*CONTROLS, "zero_shot"}
+    assert controls == set(CONTROLS)
 
 
 def test_the_headline_is_its_methods_row_and_names_it_first(rows):
@@ -146,15 +146,6 @@ def test_the_unsupervised_method_is_called_so(rows):
     for metric in ("accuracy", "pgr"):
         assert rows["ccs", metric].notes.startswith("unsupervised")
         assert not rows["naive", metric].notes
-
-
-def test_zero_shot_counts_its_own_items(rows):
-    row = rows["zero_shot", "accuracy"]
-    assert row.value == pytest.approx(22 / 40)
-    assert row.low < 22 / 40 < row.high
-    assert (row.n, row.unit) == (20, "groups of examples")
-    assert "40 examples" in row.notes
-    assert row.cost == Cost(tokens=400, calls=1)
 
 
 def test_costs_are_each_arms_own(rows):
@@ -178,8 +169,7 @@ def small(*, copies: int) -> dict[tuple[str, str], Evidence]:
     said = {arm: np.tile(x_SN, copies) for arm, x_SN in said.items()}
     truth = np.tile(truth, copies)
     costs = dict.fromkeys(said, Cost())
-    zero_shot = (truth[:5], np.arange(5))
-    return evidence(Outcome(said, truth, np.arange(len(truth)), costs, zero_shot, Cost()))
+    return evidence(Outcome(said, truth, np.arange(len(truth)), costs))
 
 
 def test_diagnostics_by_hand():

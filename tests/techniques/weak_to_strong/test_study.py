@@ -16,7 +16,7 @@ from toprope.techniques.weak_to_strong.methods import METHODS
 
 CITIES = ("Paris", "Lagos", "Oslo", "Lima", "Cairo", "Quito")
 COUNTRIES = ("France", "Nigeria", "Norway", "Peru", "Egypt", "Ecuador")
-CONTROLLED = {*CONTROLS, "zero_shot"}
+CONTROLLED = set(CONTROLS)
 
 
 def write_data(path: Path, rows: int) -> str:
@@ -124,7 +124,7 @@ def test_a_whole_study_has_evidence_for_every_arm(folder: Path, tiny_folder: Pat
         assert row.controls.keys() == (CONTROLLED if row.role == "result" else set()), arm
     assert accuracies["headline"].value == accuracies["cross_fitting"].value
     assert accuracies["headline"].notes.startswith("cross_fitting, ")
-    for arm in ("supervisor", "ceiling", "bootstrapping", "zero_shot"):
+    for arm in ("supervisor", "ceiling", "bootstrapping"):
         assert accuracies[arm].cost.tokens > 120, arm
     assert accuracies["naive"].cost.tokens == 0
     assert all(accuracies[arm].cost.seconds > 0 for arm in METHODS)
@@ -200,6 +200,7 @@ def test_a_study_in_lora_mode_leaves_the_base_as_it_was(tmp_path: Path, tiny_fol
     rows = list(study.run(lab))
     accuracies = {row.arm: row for row in rows if row.metric == "accuracy"}
     assert set(accuracies) == {"naive", "confidence", "headline", *CONTROLLED}
+    assert all(accuracies[arm].cost.tokens > 48 for arm in ("supervisor", "naive", "zero_shot"))
     after = [model.option_probs(["Paris is in"], [" France", " Peru"]), list(model.blocks)]
     assert (after[0] == before[0]).all()
     assert all(one is two for one, two in zip(after[1], before[1], strict=True))

@@ -110,3 +110,15 @@ def test_a_methods_answer_does_not_depend_on_the_others_in_the_list():
     arms = make_trial().arms(tuple(METHODS))
     among = {arm: train()(TEST) for arm, train in arms.items()}
     np.testing.assert_array_equal(among["ccs"], alone)
+
+
+def test_zero_shot_is_what_the_model_says_and_calibration_takes_out_what_it_leans_to():
+    asked_NC = np.full((ITEMS, 2), [0.9, 0.1])
+    asked_NC[::2] = [0.7, 0.3]  # always "0", and less sure of it on every other item
+    arms = make_trial(asked_NC=asked_NC).arms(())
+    assert (arms["zero_shot"]()(TEST).argmax(1) == 0).all()
+    said = arms["zero_shot_calibrated"]()(TEST)
+    np.testing.assert_allclose(said.sum(1), 1)
+    np.testing.assert_array_equal(said.argmax(1), TEST % 2 == 0)
+    by_hand = np.array([0.9 / 0.8, 0.1 / 0.2])  # over the means of all items
+    np.testing.assert_allclose(said[TEST % 2 == 1][0], by_hand / by_hand.sum())

@@ -27,7 +27,14 @@ def mean_of(predictions: Sequence[Predict]) -> Predict:
 
 
 class Learner(Protocol):
-    """A model as a student of one dataset."""
+    """A model as a student of one dataset.
+
+    Attributes:
+        tokens_read: what training and asking took so far; nothing where activations are reused.
+    """
+
+    @property
+    def tokens_read(self) -> int: ...
 
     def fit(self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None) -> Predict:
         """Trains on soft labels of the items; sees no other labels, not for early stopping
@@ -63,6 +70,10 @@ class ProbeLearner:
     layers: dict[int, np.ndarray]
     answered: dict[int, np.ndarray]
     _axes: dict[tuple[int, bytes], Axes] = field(default_factory=dict, repr=False)
+
+    @property
+    def tokens_read(self) -> int:
+        return 0
 
     def fit(self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None) -> Predict:
         layer, strength = self.choose(items, labels_NC)

@@ -42,6 +42,10 @@ class LoraLearner:
         self.model, self.texts, self.settings, self.rng = model, texts, settings, rng
         self._trained: list[Classifier] = []
 
+    @property
+    def tokens_read(self) -> int:
+        return self.model.tokens_read
+
     def fit(self, items: np.ndarray, labels_NC: np.ndarray, mix: Mix | None = None) -> Predict:
         order = self.rng.permutation(len(items))
         held, rest = np.split(order, [round(HELD_OUT * len(items))])

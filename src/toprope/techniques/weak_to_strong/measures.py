@@ -19,7 +19,14 @@ from toprope.techniques.weak_to_strong.methods import UNSUPERVISED
 PUBLISHED_PGR = 0.8
 """Burns et al. 2023, figure 1: the confidence loss on NLP, the figure to beat."""
 
-CONTROLS = ("supervisor", "ceiling", "ceiling_ensemble", "random_errors")
+CONTROLS = (
+    "supervisor",
+    "ceiling",
+    "ceiling_ensemble",
+    "zero_shot",
+    "zero_shot_calibrated",
+    "random_errors",
+)
 
 LITTLE = (
     "the ceiling isn't clear of the supervisor: there is no gap to recover, and no PGR is given"
@@ -38,15 +45,12 @@ class Outcome:
         truth: [N].
         groups: [N].
         costs: arm -> what it took, all seeds together.
-        zero_shot: predicted class of the items asked, and their indices.
     """
 
     said: Mapping[str, np.ndarray]
     truth: np.ndarray
     groups: np.ndarray
     costs: Mapping[str, Cost]
-    zero_shot: tuple[np.ndarray, np.ndarray]
-    zero_shot_cost: Cost
 
     def correct(self, arm: str) -> np.ndarray:
         """[S, N]: 1, 0, or NaN where the item isn't in the seed's test."""
@@ -73,22 +77,11 @@ class Measures:
     def evidence(self) -> Iterator[Evidence]:
         found = self.outcome
         accuracy = {arm: self._over_seeds([arm], lambda a, arm=arm: a[arm]) for arm in found.said}
-        zero_shot = self._zero_shot()
         gap = self._over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
         controls = {arm: accuracy[arm].value for arm in CONTROLS}
-        controls["zero_shot"] = zero_shot.value
 
         for arm in CONTROLS:
             yield self._row(arm, "control", "accuracy", accuracy[arm], cost=found.costs[arm])
-        yield self._row(
-            "zero_shot",
-            "control",
-            "accuracy",
-            zero_shot,
-            unit="groups of examples",
-            cost=found.zero_shot_cost,
-            notes=f"asked on {len(found.zero_shot[1])} examples, the first seed's test",
-        )
         yield self._row("ceiling", "diagnostic", "gap", gap)
         for method in self.methods:
             yield from self._method(method, accuracy[method], gap, controls)
@@ -166,15 +159,6 @@ class Measures:
     def _bootstrap(self, scores: dict[str, np.ndarray], function: Callable) -> Interval:
         return statistics.crossed_bootstrap(
             scores, self.outcome.groups, function, rng=self.rng, resamples=self.resamples
-        )
-
-    def _zero_shot(self) -> Interval:
-        said, items = self.outcome.zero_shot
-        return statistics.bootstrap_clustered(
-            (said == self.outcome.truth[items]).astype(float),
-            self.outcome.groups[items],
-            rng=self.rng,
-            resamples=self.resamples,
         )
 
     def _row(

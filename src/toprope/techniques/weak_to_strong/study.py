@@ -17,6 +17,7 @@ from toprope.evidence import Cost, Evidence
 from toprope.lab import Lab
 from toprope.study import Study
 from toprope.techniques.weak_to_strong.confidence import Confidence
+from toprope.techniques.weak_to_strong.heads import softmax
 from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
 from toprope.techniques.weak_to_strong.measures import CONTROLS, Measures, Outcome
 from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED
@@ -142,19 +143,13 @@ class WeakToStrong(Study):
         splits = [split(data, SIZES, seed=int(seed)) for seed in self._split_seeds(lab)]
         for one in splits:
             check_no_leak(one, data)
-        learners, reading = self._learners(lab, data)
-        said, training = self._train(lab, data, splits, learners)
-        test = splits[0].parts["test"]
-        probs_NC, asking = lab.option_probs(
-            self.target, [data.texts[i] for i in test], list(data.answers)
-        )
+        learners, asked_NC, reading = self._learners(lab, data)
+        said, training = self._train(lab, data, splits, learners, asked_NC)
         outcome = Outcome(
             said=said,
             truth=data.labels,
             groups=np.array(data.groups),
             costs={arm: added(training[arm], reading.get(arm, Cost())) for arm in said},
-            zero_shot=(probs_NC.argmax(1), test),
-            zero_shot_cost=asking,
         )
         yield from Measures(
             outcome=outcome,
@@ -186,44 +181,60 @@ class WeakToStrong(Study):
     def _split_seeds(self, lab: Lab) -> np.ndarray:
         return lab.rng(self.name, "splits").integers(2**31, size=self.seeds)
 
-    def _learners(self, lab: Lab, data: Dataset) -> tuple[dict[str, Learner], dict[str, Cost]]:
-        """Every model as a learner of the data, and what reading the data with it cost, by the arm
-        that needs it."""
+    def _learners(
+        self, lab: Lab, data: Dataset
+    ) -> tuple[dict[str, Learner], np.ndarray, dict[str, Cost]]:
+        """Every model as a learner of the data; the target's own probabilities of the answers,
+        [N, C], untrained; and what the reading cost, by the arm that needs it first."""
         if self.mode == "lora":
-            from toprope.techniques.weak_to_strong.lora import LoraLearner
-
-            settings = {
-                "rank": self.lora_rank,
-                "epochs": self.lora_epochs,
-                "learning_rate": self.lora_learning_rate,
-            }
-            return {
-                name: LoraLearner(
-                    lab.local(name), data.texts, settings, lab.rng(self.name, "lora", name)
-                )
-                for name in self.models()
-            }, {}
-        answers = data.answers if UNSUPERVISED in self.methods else ()
+            return self._lora_learners(lab, data)
         learners: dict[str, Learner] = {}
         costs: dict[str, Cost] = {}
         for name in self.models():
+            # One pass gives the states, those with either answer, and what the model would say.
             read, costs[name] = lab.activations(
-                name, data.texts, depths=self.depths, continuations=answers
+                name, data.texts, depths=self.depths, continuations=data.answers, score=True
             )
             rows_NSD = {
-                layer: x.reshape(len(data), 1 + len(answers), -1)
+                layer: x.reshape(len(data), 1 + len(data.answers), -1)
                 for layer, x in read.layers.items()
             }
             learners[name] = ProbeLearner(
                 {layer: x[:, 0] for layer, x in rows_NSD.items()},
                 {layer: x[:, 1:] for layer, x in rows_NSD.items()},
             )
+            scores_NC = read.scores  # in the end the target's, which comes last
         between = [costs[name] for name in self.intermediates]
         arms = {"supervisor": costs[self.overseer], "ceiling": costs[self.target]}
-        return learners, arms | ({"bootstrapping": added(*between)} if between else {})
+        arms |= {"bootstrapping": added(*between)} if between else {}
+        return learners, softmax(scores_NC), arms
+
+    def _lora_learners(
+        self, lab: Lab, data: Dataset
+    ) -> tuple[dict[str, Learner], np.ndarray, dict[str, Cost]]:
+        from toprope.techniques.weak_to_strong.lora import LoraLearner
+
+        settings = {
+            "rank": self.lora_rank,
+            "epochs": self.lora_epochs,
+            "learning_rate": self.lora_learning_rate,
+        }
+        learners = {
+            name: LoraLearner(
+                lab.local(name), data.texts, settings, lab.rng(self.name, "lora", name)
+            )
+            for name in self.models()
+        }
+        asked_NC, asking = lab.option_probs(self.target, data.texts, data.answers)
+        return learners, asked_NC, {"zero_shot": asking}
 
     def _train(
-        self, lab: Lab, data: Dataset, splits: Sequence[Split], learners: Mapping[str, Learner]
+        self,
+        lab: Lab,
+        data: Dataset,
+        splits: Sequence[Split],
+        learners: Mapping[str, Learner],
+        asked_NC: np.ndarray,
     ) -> tuple[dict[str, np.ndarray], dict[str, Cost]]:
         """Arm -> predicted classes [S, N] (-1 where an item isn't in the seed's test), and what its
         training took."""
@@ -236,6 +247,7 @@ class WeakToStrong(Study):
                     weak=learners[self.overseer],
                     student=learners[self.target],
                     rungs=tuple(learners[name] for name in self.intermediates),
+                    asked_NC=asked_NC,
                     labels=data.labels,
                     groups=np.array(data.groups),
                     classes=len(data.label_names),
@@ -247,10 +259,12 @@ class WeakToStrong(Study):
                 )
                 test = one.parts["test"]
                 for arm, train in trial.arms(self.methods).items():
-                    began = time.monotonic()
+                    began, before = time.monotonic(), _tokens_read(learners)
                     guess = train()(test).argmax(1)
                     said.setdefault(arm, np.full((self.seeds, len(data)), -1))[seed, test] = guess
-                    took = Cost(seconds=time.monotonic() - began)
+                    took = Cost(
+                        tokens=_tokens_read(learners) - before, seconds=time.monotonic() - began
+                    )
                     costs[arm] = added(costs.get(arm, Cost()), took)
                     task.advance(1)
                 for learner in learners.values():
@@ -265,6 +279,10 @@ def added(*costs: Cost) -> Cost:
         seconds=sum(cost.seconds for cost in costs),
         calls=sum(cost.calls for cost in costs),
     )
+
+
+def _tokens_read(learners: Mapping[str, Learner]) -> int:
+    return sum(learner.tokens_read for learner in learners.values())
 
 
 def _digest_of(splits: Sequence[Split]) -> str:

@@ -16,6 +16,7 @@ from toprope.techniques.weak_to_strong.confidence import Confidence
 from toprope.techniques.weak_to_strong.heads import one_hot
 from toprope.techniques.weak_to_strong.learners import Learner, Predict, mean_of
 from toprope.techniques.weak_to_strong.methods import FOLDS, METHODS, Lesson
+from toprope.techniques.weak_to_strong.zero_shot import calibrated
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Trial:
     """One seed's halves and models.
 
     Attributes:
+        asked_NC: what the strong model says of all items without training, probabilities.
         labels: the truth of all items, [all items].
         groups: their groups.
         half1, half2: indices of the items that the supervisor and the students learn from.
@@ -31,6 +33,7 @@ class Trial:
     weak: Learner
     student: Learner
     rungs: tuple[Learner, ...]
+    asked_NC: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     classes: int
@@ -73,6 +76,8 @@ class Trial:
             "ceiling_ensemble": lambda: mean_of(
                 self.student.several(self.half2, self._truth(self.half2))
             ),
+            "zero_shot": lambda: lambda items: self.asked_NC[items],
+            "zero_shot_calibrated": lambda: lambda items: calibrated(self.asked_NC)[items],
             "random_errors": lambda: self.student.fit(self.half2, self._random_errors()),
         }
         return controls | {name: self._method(name) for name in methods}

@@ -48,6 +48,10 @@ ARMS = {
         "ones.",
     ),
     "zero_shot": ("Zero-shot", "The student model is asked directly, without any training."),
+    "zero_shot_calibrated": (
+        "Zero-shot, calibrated",
+        "The same, with its leaning to one answer taken out (batch calibration: no labels).",
+    ),
     "random_errors": (
         "Random errors",
         "The student is trained on labels with as many errors as the supervisor's, but drawn at "
@@ -60,7 +64,15 @@ ARMS = {
     "ceiling": ("Ceiling", "The student is trained on the true labels of the second half."),
 }
 REFERENCES = ("supervisor", "ceiling")
-_NOT_METHODS = (*REFERENCES, "ceiling_ensemble", "headline", "ccs", "zero_shot", "random_errors")
+_NOT_METHODS = (
+    *REFERENCES,
+    "ceiling_ensemble",
+    "headline",
+    "ccs",
+    "zero_shot",
+    "zero_shot_calibrated",
+    "random_errors",
+)
 
 
 @dataclass(frozen=True)
