@@ -1,65 +1,121 @@
-"""The table of docs/results/weak-to-strong.md, as Markdown, from the evidence of finished runs.
+"""The tables of docs/results/weak-to-strong.md, as Markdown, from a finished run.
 
-python benchmarks/weak_to_strong/table.py runs/w2s-135m-0.5b [RUN ...]
+python benchmarks/weak_to_strong/table.py runs/w2s-pairs
+
+Over several sets, a method's PGR is given in two ways: the mean of the sets' own, and of all gaps
+together (the gains summed over the gaps summed), which has an interval: groups of items within
+their sets, and seeds, are resampled at once, as for a single set. Only sets whose gap is clear of
+zero are counted.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
+from toprope import statistics
 from toprope.evidence import Evidence
 from toprope.run import current_evidence
+from toprope.statistics import Interval
+from toprope.techniques.weak_to_strong.measures import predictions
+from toprope.techniques.weak_to_strong.methods import METHODS
 
-METHODS = ("naive", "confidence", "bootstrapping", "filtered", "ensemble", "cross_fitting", "ccs")
-ARMS = ("supervisor", *METHODS, "zero_shot", "random_errors", "ceiling", "ceiling_ensemble")
-
-
-def main(runs: list[str]) -> None:
-    for run in runs:
-        rows = {(e.dataset, e.arm, e.metric): e for e in current_evidence(Path(run))}
-        first = next(iter(rows.values()))
-        sets = list(dict.fromkeys(e.dataset for e in rows.values()))
-        print(f"\n## {first.overseer} supervises {first.target}\n")
-        print("Accuracy, per cent.\n")
-        print(f"| set | {' | '.join(arm.replace('_', ' ') for arm in ARMS)} |")
-        print("|---|" + "---|" * len(ARMS))
-        for name in sets:
-            cells = [_percent(rows.get((name, arm, "accuracy"))) for arm in ARMS]
-            print(f"| {name} | {' | '.join(cells)} |")
-        print("\nThe gap from supervisor to ceiling, in points, and the share recovered (PGR).\n")
-        print(f"| set | gap | {' | '.join(m.replace('_', ' ') for m in METHODS)} |")
-        print("|---|---|" + "---|" * len(METHODS))
-        for name in sets:
-            gap = rows[name, "ceiling", "gap"]
-            cells = [_pgr(rows.get((name, method, "pgr"))) for method in METHODS]
-            print(f"| {name} | {_points(gap)} | {' | '.join(cells)} |")
-        _means(rows, sets)
+ARMS = (
+    "supervisor",
+    *METHODS,
+    "zero_shot",
+    "zero_shot_calibrated",
+    "random_errors",
+    "ceiling",
+    "ceiling_ensemble",
+)
+Rows = Mapping[tuple[str, str, str], Evidence]
+"""(dataset, arm, metric) -> evidence."""
 
 
-def _means(rows: dict[tuple[str, str, str], Evidence], sets: list[str]) -> None:
-    real = [name for name in sets if rows[name, "naive", "pgr"].value is not None]
-    print(f"\nThe gap is clear of zero on {len(real)} of {len(sets)} sets.")
-    for method in METHODS:
+def main(run: Path) -> None:
+    evidence = current_evidence(run)
+    for overseer, target in dict.fromkeys((e.overseer, e.target) for e in evidence):
+        print(f"\n## {overseer} supervises {target}\n")
+        ours = [e for e in evidence if (e.overseer, e.target) == (overseer, target)]
+        _pair(run, {(e.dataset, e.arm, e.metric): e for e in ours})
+
+
+def _pair(run: Path, rows: Rows) -> None:
+    sets = list(dict.fromkeys(name for name, _, _ in rows))
+    methods = [method for method in METHODS if (sets[0], method, "pgr") in rows]
+    arms = [arm for arm in ARMS if (sets[0], arm, "accuracy") in rows]
+    print("Accuracy, per cent.\n")
+    print(_head("set", arms))
+    for name in sets:
+        print(_line(name, [_percent(rows[name, arm, "accuracy"]) for arm in arms]))
+    print("\nThe gap from supervisor to ceiling, in points, and the share recovered (PGR).\n")
+    print(_head("set", ["gap", *methods]))
+    for name in sets:
+        cells = [_pgr(rows[name, method, "pgr"]) for method in methods]
+        print(_line(name, [_points(rows[name, "ceiling", "gap"]), *cells]))
+    _over_sets(run, rows, sets, methods)
+
+
+def _over_sets(run: Path, rows: Rows, sets: Sequence[str], methods: Sequence[str]) -> None:
+    real = [name for name in sets if rows[name, methods[0], "pgr"].value is not None]
+    print(f"\nThe gap is clear of zero on {len(real)} of {len(sets)} sets: {', '.join(real)}.\n")
+    if not real:
+        return
+    print(_head("method", ["mean of the PGRs", "PGR of all gaps together"]))
+    together = _Together.of(run, [rows[name, "ceiling", "gap"] for name in real])
+    for method in methods:
         pgrs = [value for name in real if (value := rows[name, method, "pgr"].value) is not None]
-        if not pgrs:
-            continue
-        gains = [
-            _value(rows[name, method, "accuracy"]) - _value(rows[name, "supervisor", "accuracy"])
-            for name in real
-        ]
-        gaps = [_value(rows[name, "ceiling", "gap"]) for name in real]
-        pooled = np.sum(gains) / np.sum(gaps)
-        print(f"- {method}: mean PGR {np.mean(pgrs):.2f}; of all gaps together {pooled:.2f}")
+        mean = f"{np.mean(pgrs):.2f}" if len(pgrs) == len(real) else "not on all sets"
+        print(_line(method, [mean, _span(together.pgr(method))]))
 
 
-def _value(row: Evidence) -> float:
-    assert row.value is not None
-    return row.value
+class _Together:
+    """The test answers of several sets side by side, each set's groups its own.
+
+    Sets of other sizes weigh as much as these: an accuracy is the mean of the sets'.
+    """
+
+    def __init__(self, right: dict[str, np.ndarray], groups: np.ndarray) -> None:
+        self.right, self.groups = right, groups
+
+    @classmethod
+    def of(cls, run: Path, gaps: Sequence[Evidence]) -> "_Together":
+        parts: dict[str, list[np.ndarray]] = {}
+        groups = []
+        for row in gaps:
+            kept = load_file(run.joinpath("artifacts", *predictions(row.config_hash, row.seed)))
+            groups += [f"{row.dataset} {number}" for number in kept.pop("groups")]
+            truth_N = kept.pop("truth")
+            for arm, said_SN in kept.items():
+                right_SN = np.where(said_SN < 0, np.nan, said_SN == truth_N)
+                parts.setdefault(arm, []).append(right_SN)
+        return cls({arm: np.concatenate(of, axis=1) for arm, of in parts.items()}, np.array(groups))
+
+    def pgr(self, method: str) -> Interval:
+        arms = ("supervisor", "ceiling", method)
+        return statistics.crossed_bootstrap(
+            {arm: self.right[arm] for arm in arms},
+            self.groups,
+            lambda a: (a[method] - a["supervisor"]) / (a["ceiling"] - a["supervisor"]),
+            rng=np.random.default_rng(0),
+            resamples=4000,
+        )
 
 
-def _percent(row: Evidence | None) -> str:
-    if row is None or row.value is None or row.low is None or row.high is None:
+def _head(first: str, names: Sequence[str]) -> str:
+    names = [name.replace("_", " ") for name in names]
+    return f"{_line(first, names)}\n|---|{'---|' * len(names)}"
+
+
+def _line(first: str, cells: Sequence[str]) -> str:
+    return f"| {first} | {' | '.join(cells)} |"
+
+
+def _percent(row: Evidence) -> str:
+    if row.value is None or row.low is None or row.high is None:
         return ""
     return f"{100 * row.value:.1f} ({100 * row.low:.1f}-{100 * row.high:.1f})"
 
@@ -71,11 +127,13 @@ def _points(row: Evidence) -> str:
     return f"{100 * row.value:.1f} ({100 * row.low:.1f} to {100 * row.high:.1f})"
 
 
-def _pgr(row: Evidence | None) -> str:
-    if row is None:
-        return ""
+def _pgr(row: Evidence) -> str:
     return "no gap" if row.value is None else f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
+def _span(interval: Interval) -> str:
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]))

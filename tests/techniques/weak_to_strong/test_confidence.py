@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from toprope.techniques.weak_to_strong.confidence import Confidence, hardened
+from toprope.techniques.weak_to_strong.confidence import (
+    Confidence,
+    ConfidenceBySureness,
+    Sureness,
+    hardened,
+)
 from toprope.techniques.weak_to_strong.heads import Axes, softmax
 
 from .conftest import HALF1, TRUTH, probe, soft
@@ -60,3 +65,47 @@ def test_three_classes_are_about_as_frequent_as_in_the_labels():
     assert set(np.unique(hard_BC)) == {0.0, 1.0}
     np.testing.assert_array_equal(hard_BC.sum(1), 1)
     np.testing.assert_allclose(hard_BC.mean(0), shares_C, atol=0.05)
+
+
+def test_sureness_ranks_the_labels_of_each_class():
+    """By hand: the median is 0.8, so that two say class 1, and three class 0."""
+    labels_NC = soft(np.array([0.9, 0.8, 0.4, 0.95, 0.01]))
+    sureness = Sureness(labels_NC)
+    np.testing.assert_array_equal(sureness.of(labels_NC)[0], [1, 0, 0, 1, 0])
+    np.testing.assert_allclose(sureness.ranks(labels_NC), [0, 0, 0.5, 1, 1])
+
+
+def test_a_supervisor_that_leans_to_one_class_is_not_surer_of_it():
+    """Labels are told apart at their median: half of these count as the class never named."""
+    leaning_N = np.linspace(0.7, 0.99, 40)
+    classes_N, sure_N = Sureness(soft(leaning_N)).of(soft(leaning_N))
+    assert abs((classes_N == 1).sum() - 20) <= 1
+    assert (sure_N >= np.log(leaning_N) - np.median(np.log(leaning_N)) - 1e-9).all()
+
+
+def test_the_less_sure_a_label_the_more_the_student_says():
+    """`a` is 1 - 3 (1 - weight) rank^2: here 1, 1 - 0.6/4 and 0.4 of the way to the hardened."""
+    given_N = np.array([0.45, 0.4, 0.3, 0.55, 0.6, 0.7])
+    labels_NC, probs_NC = soft(given_N), soft(np.array([0.9, 0.8, 0.7, 0.3, 0.2, 0.1]))
+    mix = ConfidenceBySureness(Confidence(weight=0.8, warmup=0.0), Sureness(labels_NC))
+    hard_N = np.array([1, 1, 1, 0, 0, 0])
+    weight_N = np.array([1, 0.85, 0.4, 1, 0.85, 0.4])
+    wanted_N = (1 - weight_N) * given_N + weight_N * hard_N
+    np.testing.assert_allclose(mix(probs_NC, labels_NC, 0.5)[:, 1], wanted_N)
+
+
+def test_the_weight_by_sureness_is_the_setting_on_average():
+    labels_NC = soft(np.random.default_rng(0).random(2000))
+    mix = ConfidenceBySureness(Confidence(weight=0.75, warmup=0.5), Sureness(labels_NC))
+    probs_NC = soft(1 - labels_NC[:, 1])  # whatever the supervisor says, the student denies it
+    hard_NC = hardened(probs_NC, labels_NC.mean(0))
+    for progress, expected in ((0.25, 0.375), (0.5, 0.75), (1.0, 0.75)):
+        moved_N = (mix(probs_NC, labels_NC, progress) - labels_NC)[:, 1]
+        weight_N = moved_N / (hard_NC - labels_NC)[:, 1]
+        assert weight_N.mean() == pytest.approx(expected, abs=0.01)
+
+
+def test_a_batch_is_ranked_among_all_labels():
+    labels_NC = soft(np.random.default_rng(0).random(50))
+    sureness = Sureness(labels_NC)
+    np.testing.assert_allclose(sureness.ranks(labels_NC[7:9]), sureness.ranks(labels_NC)[7:9])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from toprope.techniques.weak_to_strong import methods
-from toprope.techniques.weak_to_strong.confidence import Confidence
+from toprope.techniques.weak_to_strong.confidence import Confidence, ConfidenceBySureness
 from toprope.techniques.weak_to_strong.heads import one_hot
 from toprope.techniques.weak_to_strong.methods import METHODS, Lesson
 
@@ -151,7 +151,10 @@ def test_cross_fitting_trains_several_on_both_halves_with_the_confidence_loss():
     predict = methods.cross_fitting(trial.lesson)
     [(how, items, labels_NC)] = student.log
     assert how == "several"
-    assert student.mixes == [mix]
+    [by_sureness] = student.mixes
+    assert isinstance(by_sureness, ConfidenceBySureness)
+    assert by_sureness.confidence == mix
+    np.testing.assert_allclose(by_sureness.sureness.ranks(labels_NC), 0)  # all are as sure
     np.testing.assert_array_equal(items, np.concatenate([trial.half1, HALF2]))
     np.testing.assert_allclose(labels_NC[:, 1], 0.2)
     np.testing.assert_allclose(predict(TEST)[:, 1], 0.4)  # of the three's 0.1, 0.4 and 0.7

@@ -7,6 +7,9 @@ The student's own prediction is hardened by a threshold that is set so that its 
 frequent as in the weak labels, and `a` grows linearly to its full size over the warm-up.
 Cross-entropy is linear in its target, so the loss is one cross-entropy towards the mixture of both:
 the same as EleutherAI's log-confidence loss.
+
+`ConfidenceBySureness` isn't from the paper: each label has an `a` of its own, so that a student
+leans on the supervisor where it is sure, and on itself where the supervisor isn't.
 """
 
 from dataclasses import dataclass
@@ -29,8 +32,66 @@ class Confidence:
     warmup: float
 
     def __call__(self, probs_BC: np.ndarray, labels_BC: np.ndarray, progress: float) -> np.ndarray:
-        weight = self.weight * (min(1.0, progress / self.warmup) if self.warmup else 1.0)
-        return (1 - weight) * labels_BC + weight * hardened(probs_BC, labels_BC.mean(0))
+        return mixture(probs_BC, labels_BC, self.weight * self.ramp(progress))
+
+    def ramp(self, progress: float) -> float:
+        """The share of its full weight that `a` has by now."""
+        return min(1.0, progress / self.warmup) if self.warmup else 1.0
+
+
+@dataclass(frozen=True)
+class ConfidenceBySureness:
+    """The mixture with an `a` for each label: 1 where the supervisor is least sure, falling with
+    the square of the label's rank in sureness, and `confidence.weight` on average.
+
+    Attributes:
+        sureness: ranks the labels of all items that are trained on.
+    """
+
+    confidence: Confidence
+    sureness: "Sureness"
+
+    def __call__(self, probs_BC: np.ndarray, labels_BC: np.ndarray, progress: float) -> np.ndarray:
+        fall = 3 * (1 - self.confidence.weight)  # a square's mean over the ranks is a third
+        weight_B = (1 - fall * self.sureness.ranks(labels_BC) ** 2).clip(0)
+        return mixture(probs_BC, labels_BC, self.confidence.ramp(progress) * weight_B[:, None])
+
+
+class Sureness:
+    """How sure a supervisor is of a label, among those it gave to the same class.
+
+    A label's sureness is its log-probability above the class's usual one, so that a supervisor that
+    leans to one class isn't surer of it for that.
+
+    Args:
+        labels_NC: all of its labels.
+    """
+
+    def __init__(self, labels_NC: np.ndarray) -> None:
+        self.usual_C = np.median(_logs(labels_NC), axis=0)
+        classes_N, sure_N = self.of(labels_NC)
+        self.sorted = [np.sort(sure_N[classes_N == c]) for c in range(labels_NC.shape[1])]
+
+    def of(self, labels_BC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The classes given, and how sure: [B] each."""
+        above_BC = _logs(labels_BC) - self.usual_C
+        return above_BC.argmax(1), above_BC.max(1)
+
+    def ranks(self, labels_BC: np.ndarray) -> np.ndarray:
+        """[B]: from 0, the least sure of the class, to 1."""
+        classes_B, sure_B = self.of(labels_BC)
+        ranks_B = np.zeros(len(labels_BC))
+        for c, sorted_N in enumerate(self.sorted):
+            given_B = classes_B == c
+            below_B = np.searchsorted(sorted_N, sure_B[given_B])
+            ranks_B[given_B] = below_B / max(1, len(sorted_N) - 1)
+        return ranks_B.clip(0, 1)
+
+
+def mixture(probs_BC: np.ndarray, labels_BC: np.ndarray, weight: float | np.ndarray) -> np.ndarray:
+    """Between the labels and the student's hardened predictions; `weight`, of the latter, may be
+    [B, 1]."""
+    return (1 - weight) * labels_BC + weight * hardened(probs_BC, labels_BC.mean(0))
 
 
 def hardened(probs_BC: np.ndarray, shares_C: np.ndarray) -> np.ndarray:
@@ -47,3 +108,7 @@ def hardened(probs_BC: np.ndarray, shares_C: np.ndarray) -> np.ndarray:
         balanced_BC = balanced_BC * (shares_C / balanced_BC.mean(0).clip(1e-9))
         balanced_BC = balanced_BC / balanced_BC.sum(1, keepdims=True)
     return one_hot(balanced_BC.argmax(1), probs_BC.shape[1])
+
+
+def _logs(labels_NC: np.ndarray) -> np.ndarray:
+    return np.log(labels_NC.clip(1e-6))

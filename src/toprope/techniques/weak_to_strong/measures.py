@@ -7,9 +7,11 @@ Seeds and groups of items are resampled at once, and all arms share each draw
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from toprope import statistics
 from toprope.evidence import Cost, Evidence
@@ -56,6 +58,19 @@ class Outcome:
         """[S, N]: 1, 0, or NaN where the item isn't in the seed's test."""
         said = self.said[arm]
         return np.where(said < 0, np.nan, said == self.truth)
+
+    def save(self, path: Path) -> None:
+        """Writes what was said and what is true as safetensors, for other measures of it than
+        these: int16, an arm's answers [S, N] by its name, `truth` [N], and the items' groups,
+        numbered, as `groups` [N]."""
+        numbered_N = np.unique(self.groups, return_inverse=True)[1]
+        tensors = {**self.said, "truth": self.truth, "groups": numbered_N}
+        save_file({name: x.astype(np.int16) for name, x in tensors.items()}, path)
+
+
+def predictions(config_hash: str, seed: int) -> tuple[str, str]:
+    """Where an outcome is kept among a run's artifacts: its evidence has the hash and the seed."""
+    return "predictions", f"{config_hash[:32]}-seed-{seed}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toprope.techniques.weak_to_strong.confidence import Confidence
+from toprope.techniques.weak_to_strong.confidence import (
+    Confidence,
+    ConfidenceBySureness,
+    Sureness,
+)
 from toprope.techniques.weak_to_strong.learners import Learner, Predict, ProbeLearner, mean_of
 
 FOLDS = 4
@@ -74,12 +78,9 @@ def bootstrapping(lesson: Lesson) -> Predict:
 def filtered(lesson: Lesson) -> Predict:
     """Trains only on the labels that the supervisor is surest of, as many of each class as it gave.
 
-    Sureness is the label's log-probability above the class's usual one, so that a supervisor that
-    leans to one class doesn't lose the other.
+    For what sure means see `confidence.Sureness`.
     """
-    logits_NC = np.log(lesson.labels_NC.clip(1e-6))
-    logits_NC = logits_NC - np.median(logits_NC, axis=0)
-    classes_N, sure_N = logits_NC.argmax(1), logits_NC.max(1)
+    classes_N, sure_N = Sureness(lesson.labels_NC).of(lesson.labels_NC)
     kept = np.zeros(len(classes_N), dtype=bool)
     for label in np.unique(classes_N):
         given = classes_N == label
@@ -93,15 +94,16 @@ def ensemble(lesson: Lesson) -> Predict:
 
 
 def cross_fitting(lesson: Lesson) -> Predict:
-    """Trains on both halves, with the confidence loss, and answers with the mean of several
-    students.
+    """Trains on both halves, with the confidence loss weighted by each label's sureness, and
+    answers with the mean of several students.
 
     The supervisor's own half is as good to learn from as the other one, once its labels come from
     supervisors that were trained on the rest of it (cross-fitting, Chernozhukov et al. 2018): it
     doubles what the student sees, and costs no true label more.
     """
     items, labels_NC = lesson.both_halves()
-    return mean_of(lesson.student.several(items, labels_NC, lesson.confidence))
+    mix = ConfidenceBySureness(lesson.confidence, Sureness(labels_NC))
+    return mean_of(lesson.student.several(items, labels_NC, mix))
 
 
 def ccs(lesson: Lesson) -> Predict:

@@ -19,7 +19,12 @@ from toprope.study import Study
 from toprope.techniques.weak_to_strong.confidence import Confidence
 from toprope.techniques.weak_to_strong.heads import softmax
 from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
-from toprope.techniques.weak_to_strong.measures import CONTROLS, Measures, Outcome
+from toprope.techniques.weak_to_strong.measures import (
+    CONTROLS,
+    Measures,
+    Outcome,
+    predictions,
+)
 from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED
 from toprope.techniques.weak_to_strong.trial import Trial
 
@@ -151,6 +156,7 @@ class WeakToStrong(Study):
             groups=np.array(data.groups),
             costs={arm: added(training[arm], reading.get(arm, Cost())) for arm in said},
         )
+        outcome.save(lab.artifact(*predictions(self.config_hash, lab.seed)))
         yield from Measures(
             outcome=outcome,
             methods=self.methods,

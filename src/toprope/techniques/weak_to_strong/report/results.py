@@ -38,9 +38,9 @@ ARMS = {
     ),
     "cross_fitting": (
         "Cross-fitting",
-        "The student learns from both halves with the confidence loss: the supervisor's own half "
-        "is labelled by supervisors that were trained on the rest of it. Several students are "
-        "averaged.",
+        "The student learns from both halves with the confidence loss, less from labels that the "
+        "supervisor is unsure of: the supervisor's own half is labelled by supervisors that were "
+        "trained on the rest of it. Several students are averaged.",
     ),
     "ccs": (
         "CCS (unsupervised)",

@@ -1,0 +1,112 @@
+"""The documentation says what is so: its commands, settings, ladders and links."""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from toprope.cli import main
+from toprope.ladder.config import make_ladder
+from toprope.techniques.weak_to_strong.methods import METHODS
+from toprope.techniques.weak_to_strong.study import WeakToStrong
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> Iterator[Any]:
+    """The pages' blocks of a language, each a parameter that is named for its place."""
+    for page in PAGES:
+        for number, (kind, text) in enumerate(BLOCK.findall(page.read_text())):
+            if kind == language:
+                yield pytest.param(text, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+def commands() -> Iterator[Any]:
+    """Every `$ toprope ...` of the pages, continued lines as one; and those in inline code that
+    stand in the results as the way to a figure."""
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        found = re.findall(r"^(?:\$|    )\s*(toprope .*)$", text, re.MULTILINE)
+        for line in dict.fromkeys(found):
+            yield pytest.param(line, id=f"{page.relative_to(ROOT)}: {line}")
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_a_command_exists_with_its_options(line: str):
+    words = shlex.split(line, comments=True)[1:]
+    command: click.Command = main
+    ctx = click.Context(command, info_name="toprope")
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        word, found = words[0], command.get_command(ctx, words[0])
+        assert found is not None, f"no command {word}"
+        command, words = found, words[1:]
+        ctx = click.Context(command, info_name=word, parent=ctx)
+    if "--help" in words or isinstance(command, click.Group):
+        return
+    values, _, _ = command.make_parser(ctx).parse_args(list(words))
+    missing = [
+        param.name
+        for param in command.params
+        if param.required and param.name not in values and param.opts
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("text", list(blocks("yaml")))
+def test_a_ladder_can_be_read(text: str):
+    loaded = yaml.safe_load(text)
+    if "rungs" in loaded:
+        make_ladder(loaded, source="docs")
+    else:
+        assert {"files", "text"} <= loaded.keys(), "neither a ladder nor a dataset"
+
+
+@pytest.mark.parametrize("text", list(blocks("python")))
+def test_python_is_python_and_imports_what_exists(text: str):
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("toprope"):
+            module = __import__(node.module or "", fromlist=["_"])
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_link_leads_somewhere(page: Path):
+    # contributing.md is CONTRIBUTING.md, which is read at the root
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def settings_table() -> dict[str, tuple[str, str]]:
+    page = (ROOT / "docs/techniques/weak-to-strong.md").read_text()
+    table = page.split("## Settings")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+    return {name: (default, about) for name, default, about in rows}
+
+
+def test_the_settings_table_is_the_studys_own():
+    table = settings_table()
+    assert list(table) == list(WeakToStrong.model_fields)
+    for name, field in WeakToStrong.model_fields.items():
+        default, about = table[name]
+        assert about == field.description, name
+        if field.is_required():
+            assert default == "required", name
+        elif field.default is None or field.default == ():
+            assert default == "none", name
+        else:
+            values = field.default if isinstance(field.default, tuple) else (field.default,)
+            assert default == ", ".join(f"`{value}`" for value in values), name
+
+
+def test_every_method_is_described():
+    page = (ROOT / "docs/techniques/weak-to-strong.md").read_text()
+    assert set(re.findall(r"^### `(\w+)`", page, re.MULTILINE)) == set(METHODS)
