@@ -76,10 +76,13 @@ def capture(
     Raises:
         UserError: a layer the model doesn't have, or continuations with another pool than "last".
     """
-    if continuations and (pool != "last" or not model.is_causal):
+    if continuations and not model.is_causal:
         raise UserError(
-            "continuations are read at their last token, by a causal model: pool='last'"
+            f"model '{model.name}' is an encoder, which can't read an answer behind its prompt: "
+            "take a causal model"
         )
+    if continuations and pool != "last":
+        raise UserError(f"continuations are read at their last token: pool='last', not '{pool}'")
     layers = sorted(set(layers))
     if bad := [layer for layer in layers if not 0 <= layer <= model.n_layers]:
         raise UserError(

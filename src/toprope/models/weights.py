@@ -161,8 +161,8 @@ def _local_folder(name: str, progress: Progress) -> Path:
     if not folder.is_dir():
         if "/" in name or "\\" in name:
             raise UserError(
-                f"there is no model folder '{name}': a model is a folder, hf:OWNER/NAME, "
-                f"or one of {', '.join(CATALOG)}"
+                f"there is no model folder '{name}': a model that is opened in this process is a "
+                f"folder, hf:OWNER/NAME, or one of {', '.join(CATALOG)}; a served one can't be"
             )
         raise unknown("model", name, CATALOG)
     folder = folder.absolute()

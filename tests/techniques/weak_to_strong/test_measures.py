@@ -197,3 +197,10 @@ def test_agreement_with_a_supervisor_that_is_never_wrong_is_not_measurable():
     assert row.value is None
     assert "never wrong" in row.notes
     assert rows["naive", "agreement_where_supervisor_right"].value == pytest.approx(0.75)
+
+
+def test_an_arm_that_is_always_right_still_has_an_interval():
+    """Clopper and Pearson's, each of the 100 groups a trial: 1 - 0.025^(1/100) below 1."""
+    row = evidence(outcome({**SHARES, "ceiling": 1.0}))["ceiling", "accuracy"]
+    assert row.value == row.high == 1
+    assert row.low == pytest.approx(0.025 ** (1 / 100))

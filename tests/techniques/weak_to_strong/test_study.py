@@ -160,6 +160,12 @@ def test_another_folder_gives_the_same_numbers(
     assert without_cost(one) == without_cost(other)
 
 
+def test_too_few_examples_are_refused_before_a_model_is_read(tmp_path: Path, tiny_folder: Path):
+    few = write_data(tmp_path / "few.jsonl", 24)
+    with pytest.raises(UserError, match=r"'few' has 24 examples: weak-to-strong needs 40 or more"):
+        evidence(tmp_path, tiny_folder, few)
+
+
 def test_ccs_refuses_three_classes(tmp_path: Path, tiny_folder: Path):
     path = tmp_path / "three.csv"
     lines = [f"the {i}th thing,{'abc'[i % 3]}" for i in range(60)]

@@ -6,7 +6,7 @@ Seeds and groups of items are resampled at once, and all arms share each draw
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class Measures:
 
     def evidence(self) -> Iterator[Evidence]:
         found = self.outcome
-        accuracy = {arm: self._over_seeds([arm], lambda a, arm=arm: a[arm]) for arm in found.said}
+        accuracy = {arm: self._mean(found.correct(arm)) for arm in found.said}
         gap = self._over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
         controls = {arm: accuracy[arm].value for arm in CONTROLS}
 
@@ -154,7 +154,7 @@ class Measures:
         missing = student < 0
         agrees = np.where(missing, np.nan, student == supervisor)
         right = self.outcome.correct("supervisor")
-        misfit = self._bootstrap({"agrees": agrees}, lambda a: 1 - a["agrees"])
+        misfit = self._mean(1 - agrees)
         yield self._row(method, "diagnostic", "misfit", misfit, better="neither")
         for name, where in (("right", right), ("wrong", 1 - right)):
             metric = f"agreement_where_supervisor_{name}"
@@ -167,6 +167,21 @@ class Measures:
             )
             better = "higher" if name == "right" else "lower"
             yield self._row(method, "diagnostic", metric, share, better=better)
+
+    def _mean(self, values_SN: np.ndarray) -> Interval:
+        """Of values from 0 to 1, NaN where an item isn't in a seed's test.
+
+        Where all are 0, or all 1, resampling finds no spread: the interval is then the exact one,
+        with each group of items as one trial.
+        """
+        asked_N = ~np.isnan(values_SN).all(0)
+        each_N = np.nanmean(values_SN[:, asked_N], axis=0)
+        if each_N[0] in (0, 1) and (each_N == each_N[0]).all():
+            exact = statistics.bootstrap_clustered(
+                each_N, self.outcome.groups[asked_N], rng=self.rng, resamples=self.resamples
+            )
+            return replace(exact, n=len(values_SN))  # the unit stays seeds, as in other rows
+        return self._bootstrap({"mean": values_SN}, lambda a: a["mean"])
 
     def _over_seeds(self, arms: list[str], function: Callable) -> Interval:
         return self._bootstrap({arm: self.outcome.correct(arm) for arm in arms}, function)

@@ -31,6 +31,9 @@ from toprope.techniques.weak_to_strong.trial import Trial
 SIZES: dict[str, float | int] = {"supervisor": 0.4, "student": 0.4, "test": 0.2}
 """Shares of the examples: the supervisor's half, the student's, and the test items of each seed."""
 
+FEWEST = 40
+"""Examples below which halves and test are too small to say anything."""
+
 HEADLINES = {
     "cross_fitting": "as the best on the sets it was developed on",
     "confidence": "as the best on NLP in Burns et al. 2023",
@@ -177,6 +180,11 @@ class WeakToStrong(Study):
 
     def _dataset(self, lab: Lab) -> Dataset:
         data = lab.data(self.data, limit=self.limit)
+        if len(data) < FEWEST:
+            raise UserError(
+                f"dataset '{data.name}' has {len(data)} examples: weak-to-strong needs {FEWEST} "
+                "or more, a fifth of which are the test, and a thousand are better"
+            )
         if len(data.label_names) != 2 and UNSUPERVISED in self.methods:
             raise UserError(
                 f"dataset '{data.name}' has {len(data.label_names)} classes, and '{UNSUPERVISED}' "
