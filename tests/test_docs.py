@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from toprope.cli import main
+from toprope.data.config import DatasetConfig
 from toprope.ladder.config import make_ladder
 from toprope.techniques.weak_to_strong.methods import METHODS
 from toprope.techniques.weak_to_strong.study import WeakToStrong
@@ -51,6 +52,9 @@ def test_a_command_exists_with_its_options(line: str):
         ctx = click.Context(command, info_name=word, parent=ctx)
     if "--help" in words or isinstance(command, click.Group):
         return
+    for word in words:
+        if word.startswith(("examples/", "benchmarks/")):
+            assert (ROOT / word).exists(), f"there is no {word}"
     values, _, _ = command.make_parser(ctx).parse_args(list(words))
     missing = [
         param.name
@@ -66,7 +70,7 @@ def test_a_ladder_can_be_read(text: str):
     if "rungs" in loaded:
         make_ladder(loaded, source="docs")
     else:
-        assert {"files", "text"} <= loaded.keys(), "neither a ladder nor a dataset"
+        DatasetConfig.model_validate(loaded)
 
 
 @pytest.mark.parametrize("text", list(blocks("python")))

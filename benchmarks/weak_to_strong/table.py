@@ -3,9 +3,9 @@
 python benchmarks/weak_to_strong/table.py runs/w2s-pairs
 
 Over several sets, a method's PGR is given in two ways: the mean of the sets' own, and of all gaps
-together (the gains summed over the gaps summed), which has an interval: groups of items within
-their sets, and seeds, are resampled at once, as for a single set. Only sets whose gap is clear of
-zero are counted.
+together (gain over gap, of the test answers of all sets side by side: a larger set weighs more),
+which has an interval: groups of items within their sets, and seeds, are resampled at once, as for a
+single set. Only sets whose gap is clear of zero are counted.
 """
 
 import sys
@@ -16,10 +16,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from toprope import statistics
-from toprope.evidence import Evidence
-from toprope.run import current_evidence
+from toprope.evidence import Evidence, EvidenceStore
+from toprope.run import EVIDENCE, current_evidence, current_studies
 from toprope.statistics import Interval
-from toprope.techniques.weak_to_strong.measures import predictions
 from toprope.techniques.weak_to_strong.methods import METHODS
 
 ARMS = (
@@ -60,7 +59,7 @@ def _pair(run: Path, rows: Rows) -> None:
 
 
 def _over_sets(run: Path, rows: Rows, sets: Sequence[str], methods: Sequence[str]) -> None:
-    real = [name for name in sets if rows[name, methods[0], "pgr"].value is not None]
+    real = [name for name in sets if (rows[name, "ceiling", "gap"].low or 0) > 0]
     print(f"\nThe gap is clear of zero on {len(real)} of {len(sets)} sets: {', '.join(real)}.\n")
     if not real:
         return
@@ -73,10 +72,7 @@ def _over_sets(run: Path, rows: Rows, sets: Sequence[str], methods: Sequence[str
 
 
 class _Together:
-    """The test answers of several sets side by side, each set's groups its own.
-
-    Sets of other sizes weigh as much as these: an accuracy is the mean of the sets'.
-    """
+    """The test answers of several sets side by side, each set's groups its own."""
 
     def __init__(self, right: dict[str, np.ndarray], groups: np.ndarray) -> None:
         self.right, self.groups = right, groups
@@ -85,8 +81,14 @@ class _Together:
     def of(cls, run: Path, gaps: Sequence[Evidence]) -> "_Together":
         parts: dict[str, list[np.ndarray]] = {}
         groups = []
+        with EvidenceStore(run / EVIDENCE) as store:
+            made_by = {
+                store.for_study(study.fingerprint)[0].config_hash: study.fingerprint
+                for study in current_studies(run, store)
+            }
         for row in gaps:
-            kept = load_file(run.joinpath("artifacts", *predictions(row.config_hash, row.seed)))
+            path = run / "artifacts/predictions" / f"{made_by[row.config_hash]}.safetensors"
+            kept = load_file(path)
             groups += [f"{row.dataset} {number}" for number in kept.pop("groups")]
             truth_N = kept.pop("truth")
             for arm, said_SN in kept.items():

@@ -64,19 +64,19 @@ class Lab:
         """
         if name not in self._models:
             from toprope.models.loaded import shared
-            from toprope.models.placement import DTYPES
+            from toprope.models.placement import dtype_named
 
             self._models[name] = shared(
-                name, device=self.device, dtype=DTYPES.get(self.dtype or ""), progress=self.show
+                name, device=self.device, dtype=dtype_named(self.dtype), progress=self.show
             )
         return self._models[name]
 
     @property
     def precision(self) -> str:
         """The dtype that local models are loaded in, by its name."""
-        from toprope.models.placement import DTYPES, dtype_name, placement
+        from toprope.models.placement import dtype_name, dtype_named, placement
 
-        return dtype_name(placement(self.device, DTYPES.get(self.dtype or ""))[1])
+        return dtype_name(placement(self.device, dtype_named(self.dtype))[1])
 
     def release(self, keep: Sequence[str] = ()) -> None:
         """Lets go of the loaded models, but for those named."""

@@ -175,7 +175,7 @@ class DatasetConfig(_Frozen):
     """The column of the true answer; not used where each file or `choices` gives it."""
     label_values: Annotated[Mapping[str, str], BeforeValidator(_text_keys)] = {}
     """What the label column says -> label name. Without it, names or their numbers, 0, 1, ..."""
-    label_names: tuple[str, ...] = ()
+    label_names: tuple[Annotated[str, BeforeValidator(as_text)], ...] = ()
     """In the order of the labels 0, 1, ...; by default those found, sorted."""
     answers: tuple[str, ...] = ()
     """What a model would say for each label, with its leading space; by default the label names."""

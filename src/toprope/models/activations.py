@@ -316,8 +316,12 @@ def _write_header(
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header + offsets.astype("<i8").tobytes())
         start = file.tell()
-        # Taken now, so that a full disk is an error here and not a crash in the middle of a write.
-        os.posix_fallocate(file.fileno(), start, max(1, at - offsets.nbytes))
+        size = max(1, at - offsets.nbytes)
+        if hasattr(os, "posix_fallocate"):  # macOS has none
+            # Taken now, so that a full disk is an error here and not a crash in mid-write.
+            os.posix_fallocate(file.fileno(), start, size)
+        else:
+            file.truncate(start + size)
     return start
 
 

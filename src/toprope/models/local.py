@@ -5,8 +5,8 @@ One thing at a time: a capture's hooks, or a training's, would reach into anothe
 Threads that ask at once, such as a study's and the Inspect provider's, take turns.
 
 Layers are numbered as `transformers` numbers hidden states: 0 is the embedding's output, i the
-output of block i (1 .. n_layers), before the final norm. What is asked of one item never depends on
-what else is in its batch.
+output of block i (1 .. n_layers), before the final norm. What is asked of one item depends on what
+else is in its batch no more than rounding does (`placement` says how much that is).
 
 Decoding is in `generation.py`, scoring in `options.py`, capture in `activations.py`, fine-tuning in
 `finetune.py`.

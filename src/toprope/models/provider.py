@@ -38,7 +38,7 @@ from toprope.errors import UserError, unknown
 from toprope.models.generation import Completion, Request
 from toprope.models.loaded import shared
 from toprope.models.local import LocalModel, Message
-from toprope.models.placement import DTYPES
+from toprope.models.placement import dtype_named
 from toprope.models.queue import BatchQueue
 
 MAX_CONNECTIONS = 32
@@ -93,8 +93,8 @@ class LocalModelAPI(ModelAPI):
         if config.max_connections is None and config.adaptive_connections is None:
             config.max_connections = MAX_CONNECTIONS
         try:
-            _check_arguments(model_name, dtype, others)
-            local = shared(model_name, device=device, dtype=DTYPES.get(dtype or ""))
+            _check_arguments(model_name, others)
+            local = shared(model_name, device=device, dtype=dtype_named(dtype))
             _check_that_it_chats(local)
         except UserError as error:
             raise PrerequisiteError(str(error)) from None
@@ -181,12 +181,10 @@ class LocalModelAPI(ModelAPI):
                 )
 
 
-def _check_arguments(model_name: str, dtype: str | None, others: dict[str, Any]) -> None:
+def _check_arguments(model_name: str, others: dict[str, Any]) -> None:
     where = f"the arguments of toprope/{model_name}"
     for name in others:
         raise unknown("argument", name, ("device", "dtype"), where=where)
-    if dtype is not None and dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES, where=where)
 
 
 def _check_that_it_chats(local: LocalModel) -> None:

@@ -94,15 +94,18 @@ def test_the_less_sure_a_label_the_more_the_student_says():
     np.testing.assert_allclose(mix(probs_NC, labels_NC, 0.5)[:, 1], wanted_N)
 
 
-def test_the_weight_by_sureness_is_the_setting_on_average():
+@pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_the_weight_by_sureness_is_the_setting_on_average(weight: float):
     labels_NC = soft(np.random.default_rng(0).random(2000))
-    mix = ConfidenceBySureness(Confidence(weight=0.75, warmup=0.5), Sureness(labels_NC))
+    mix = ConfidenceBySureness(Confidence(weight=weight, warmup=0.5), Sureness(labels_NC))
     probs_NC = soft(1 - labels_NC[:, 1])  # whatever the supervisor says, the student denies it
     hard_NC = hardened(probs_NC, labels_NC.mean(0))
-    for progress, expected in ((0.25, 0.375), (0.5, 0.75), (1.0, 0.75)):
+    for progress, expected in ((0.25, weight / 2), (0.5, weight), (1.0, weight)):
         moved_N = (mix(probs_NC, labels_NC, progress) - labels_NC)[:, 1]
         weight_N = moved_N / (hard_NC - labels_NC)[:, 1]
         assert weight_N.mean() == pytest.approx(expected, abs=0.01)
+        assert (weight_N > -1e-9).all()
+        assert (weight_N < 1 + 1e-9).all()
 
 
 def test_a_batch_is_ranked_among_all_labels():

@@ -154,7 +154,7 @@ def test_cross_fitting_trains_several_on_both_halves_with_the_confidence_loss():
     [by_sureness] = student.mixes
     assert isinstance(by_sureness, ConfidenceBySureness)
     assert by_sureness.confidence == mix
-    np.testing.assert_allclose(by_sureness.sureness.ranks(labels_NC), 0)  # all are as sure
+    np.testing.assert_allclose(by_sureness.sureness.ranks(labels_NC), 0.5)  # all are as sure
     np.testing.assert_array_equal(items, np.concatenate([trial.half1, HALF2]))
     np.testing.assert_allclose(labels_NC[:, 1], 0.2)
     np.testing.assert_allclose(predict(TEST)[:, 1], 0.4)  # of the three's 0.1, 0.4 and 0.7

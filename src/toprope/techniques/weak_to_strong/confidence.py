@@ -41,8 +41,8 @@ class Confidence:
 
 @dataclass(frozen=True)
 class ConfidenceBySureness:
-    """The mixture with an `a` for each label: 1 where the supervisor is least sure, falling with
-    the square of the label's rank in sureness, and `confidence.weight` on average.
+    """The mixture with an `a` for each label, greatest where the supervisor is least sure: it falls
+    with the square of the label's rank in sureness, and is `confidence.weight` on average.
 
     Attributes:
         sureness: ranks the labels of all items that are trained on.
@@ -52,16 +52,19 @@ class ConfidenceBySureness:
     sureness: "Sureness"
 
     def __call__(self, probs_BC: np.ndarray, labels_BC: np.ndarray, progress: float) -> np.ndarray:
-        fall = 3 * (1 - self.confidence.weight)  # a square's mean over the ranks is a third
-        weight_B = (1 - fall * self.sureness.ranks(labels_BC) ** 2).clip(0)
+        mean = self.confidence.weight
+        most = min(1.0, 1.5 * mean)  # more, and the surest label's would be below 0
+        # A square's mean over the ranks is a third.
+        weight_B = most - 3 * (most - mean) * self.sureness.ranks(labels_BC) ** 2
         return mixture(probs_BC, labels_BC, self.confidence.ramp(progress) * weight_B[:, None])
 
 
 class Sureness:
-    """How sure a supervisor is of a label, among those it gave to the same class.
+    """How sure a supervisor is of a label, among those that lean to the same class.
 
-    A label's sureness is its log-probability above the class's usual one, so that a supervisor that
-    leans to one class isn't surer of it for that.
+    A label leans to the class whose log-probability is furthest above its median over all labels,
+    and that is how sure it is: a supervisor that says one class throughout isn't surer of it for
+    that. This takes classes that are about as frequent, as `balance: true` makes them.
 
     Args:
         labels_NC: all of its labels.
@@ -73,18 +76,20 @@ class Sureness:
         self.sorted = [np.sort(sure_N[classes_N == c]) for c in range(labels_NC.shape[1])]
 
     def of(self, labels_BC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The classes given, and how sure: [B] each."""
+        """The classes leant to, and how sure: [B] each."""
         above_BC = _logs(labels_BC) - self.usual_C
         return above_BC.argmax(1), above_BC.max(1)
 
     def ranks(self, labels_BC: np.ndarray) -> np.ndarray:
-        """[B]: from 0, the least sure of the class, to 1."""
+        """[B]: from 0, the least sure of the class, to 1; those as sure share their middle rank."""
         classes_B, sure_B = self.of(labels_BC)
         ranks_B = np.zeros(len(labels_BC))
         for c, sorted_N in enumerate(self.sorted):
             given_B = classes_B == c
-            below_B = np.searchsorted(sorted_N, sure_B[given_B])
-            ranks_B[given_B] = below_B / max(1, len(sorted_N) - 1)
+            first_B, past_B = (
+                np.searchsorted(sorted_N, sure_B[given_B], side) for side in ("left", "right")
+            )
+            ranks_B[given_B] = (first_B + past_B - 1) / 2 / max(1, len(sorted_N) - 1)
         return ranks_B.clip(0, 1)
 
 

@@ -95,8 +95,8 @@ def _mixed(mix: Mix) -> Loss:
     """A loss towards what `mix` makes of a step's own probabilities and labels."""
 
     def loss(logits_BC: Tensor, labels_BC: Tensor, progress: float) -> Tensor:
-        probs_BC = logits_BC.detach().softmax(-1).double().cpu().numpy()
-        towards_BC = mix(probs_BC, labels_BC.double().cpu().numpy(), progress)
+        probs_BC = logits_BC.detach().softmax(-1).cpu().double().numpy()
+        towards_BC = mix(probs_BC, labels_BC.cpu().double().numpy(), progress)
         target_BC = torch.as_tensor(towards_BC, dtype=logits_BC.dtype, device=logits_BC.device)
         return cross_entropy(logits_BC, target_BC)
 

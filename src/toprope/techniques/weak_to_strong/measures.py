@@ -61,16 +61,11 @@ class Outcome:
 
     def save(self, path: Path) -> None:
         """Writes what was said and what is true as safetensors, for other measures of it than
-        these: int16, an arm's answers [S, N] by its name, `truth` [N], and the items' groups,
+        these: int32, an arm's answers [S, N] by its name, `truth` [N], and the items' groups,
         numbered, as `groups` [N]."""
         numbered_N = np.unique(self.groups, return_inverse=True)[1]
         tensors = {**self.said, "truth": self.truth, "groups": numbered_N}
-        save_file({name: x.astype(np.int16) for name, x in tensors.items()}, path)
-
-
-def predictions(config_hash: str, seed: int) -> tuple[str, str]:
-    """Where an outcome is kept among a run's artifacts: its evidence has the hash and the seed."""
-    return "predictions", f"{config_hash[:32]}-seed-{seed}.safetensors"
+        save_file({name: x.astype(np.int32) for name, x in tensors.items()}, path)
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class Measures:
     def _method(
         self, method: str, accuracy: Interval, gap: Interval, controls: dict[str, float]
     ) -> Iterator[Evidence]:
-        notes = "unsupervised: sees no labels" if method == UNSUPERVISED else ""
+        notes = "unsupervised: trained without labels" if method == UNSUPERVISED else ""
         yield self._row(
             method,
             "result",

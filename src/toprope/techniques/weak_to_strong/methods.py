@@ -76,7 +76,7 @@ def bootstrapping(lesson: Lesson) -> Predict:
 
 
 def filtered(lesson: Lesson) -> Predict:
-    """Trains only on the labels that the supervisor is surest of, as many of each class as it gave.
+    """Trains only on the labels that the supervisor is surest of, of either leaning as many.
 
     For what sure means see `confidence.Sureness`.
     """

@@ -19,12 +19,7 @@ from toprope.study import Study
 from toprope.techniques.weak_to_strong.confidence import Confidence
 from toprope.techniques.weak_to_strong.heads import softmax
 from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
-from toprope.techniques.weak_to_strong.measures import (
-    CONTROLS,
-    Measures,
-    Outcome,
-    predictions,
-)
+from toprope.techniques.weak_to_strong.measures import CONTROLS, Measures, Outcome
 from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED
 from toprope.techniques.weak_to_strong.trial import Trial
 
@@ -130,7 +125,7 @@ class WeakToStrong(Study):
         return [self.overseer, *self.intermediates, self.target]
 
     def datasets(self, lab: Lab) -> list[str]:
-        return [lab.data(self.data, limit=self.limit).fingerprint]
+        return [self._dataset(lab).fingerprint]
 
     @property
     def title(self) -> str:
@@ -159,7 +154,7 @@ class WeakToStrong(Study):
             groups=np.array(data.groups),
             costs={arm: added(training[arm], reading.get(arm, Cost())) for arm in said},
         )
-        outcome.save(lab.artifact(*predictions(self.config_hash, lab.seed)))
+        outcome.save(lab.artifact("predictions", f"{self.fingerprint(lab)}.safetensors"))
         yield from Measures(
             outcome=outcome,
             methods=self.methods,
@@ -204,6 +199,7 @@ class WeakToStrong(Study):
             return self._lora_learners(lab, data)
         learners: dict[str, Learner] = {}
         costs: dict[str, Cost] = {}
+        scores_NC: dict[str, np.ndarray] = {}
         for name in self.models():
             # One pass gives the states, those with either answer, and what the model would say.
             read, costs[name] = lab.activations(
@@ -217,11 +213,11 @@ class WeakToStrong(Study):
                 {layer: x[:, 0] for layer, x in rows_NSD.items()},
                 {layer: x[:, 1:] for layer, x in rows_NSD.items()},
             )
-            scores_NC = read.scores  # in the end the target's, which comes last
+            scores_NC[name] = read.scores
         between = [costs[name] for name in self.intermediates]
         arms = {"supervisor": costs[self.overseer], "ceiling": costs[self.target]}
         arms |= {"bootstrapping": added(*between)} if between else {}
-        return learners, softmax(scores_NC), arms
+        return learners, softmax(scores_NC[self.target]), arms
 
     def _lora_learners(
         self, lab: Lab, data: Dataset
@@ -233,7 +229,7 @@ class WeakToStrong(Study):
             "epochs": self.lora_epochs,
             "learning_rate": self.lora_learning_rate,
         }
-        learners = {
+        learners: dict[str, Learner] = {
             name: LoraLearner(
                 lab.local(name), data.texts, settings, lab.rng(self.name, "lora", name)
             )

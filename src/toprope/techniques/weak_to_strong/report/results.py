@@ -33,8 +33,8 @@ ARMS = {
     ),
     "ensemble": (
         "Supervisor ensemble",
-        "The labels are the mean of several supervisors, each trained on its own sample of the "
-        "first half.",
+        "The labels are the mean of several supervisors, trained on the first half, that differ in "
+        "the layer they read, or in their seed.",
     ),
     "cross_fitting": (
         "Cross-fitting",
@@ -44,8 +44,8 @@ ARMS = {
     ),
     "ccs": (
         "CCS (unsupervised)",
-        "Contrast-consistent search: sees no labels at all, neither the supervisor's nor true "
-        "ones.",
+        "Contrast-consistent search: trained without labels. The supervisor's choose the layer, "
+        "and which side is which.",
     ),
     "zero_shot": ("Zero-shot", "The student model is asked directly, without any training."),
     "zero_shot_calibrated": (

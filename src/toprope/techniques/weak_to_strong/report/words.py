@@ -119,7 +119,7 @@ def _against_asking(results: Results) -> str:
             f"{verdict}."
         )
     if ccs:
-        told.append(f"An unsupervised probe, which sees no labels at all, reaches {ccs.text}.")
+        told.append(f"An unsupervised probe, trained without labels, reaches {ccs.text}.")
     return " ".join(told)
 
 
