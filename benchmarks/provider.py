@@ -52,13 +52,16 @@ PROMPTS = tuple(style.format(topic) for style in STYLES for topic in TOPICS)
 @click.option("--tokens", default=64, show_default=True, help="Of an answer, in the 32 calls.")
 @click.option("--short", default=16, show_default=True, help="Of an answer, with 1 and 8 callers.")
 @click.option("--calls", default=4, show_default=True, help="Of each caller, one after another.")
+@click.option("--peers/--no-peers", default=True, help="Whether to time `hf` as well.")
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file for all that was timed.")
-def main(name: str, rounds: int, tokens: int, short: int, calls: int, out: Path | None) -> None:
+def main(
+    name: str, rounds: int, tokens: int, short: int, calls: int, peers: bool, out: Path | None
+) -> None:
     """Times the Inspect provider, and prints its ratios to the others as a Markdown table."""
     local = shared(name)
     families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens)}
-    hf = hf_provider(name, local)
-    for callers in CALLERS:
+    hf = hf_provider(name, local) if peers else None
+    for callers in CALLERS if hf else ():
         families[f"{callers} at a time"] = peer_arms(name, hf, callers, calls, short)
 
     rates = {family: interleaved(arms, rounds, family) for family, arms in families.items()}
