@@ -60,9 +60,10 @@ def main(
     """Times the Inspect provider, and prints its ratios to the others as a Markdown table."""
     local = shared(name)
     families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens)}
-    hf = hf_provider(name, local) if peers else None
-    for callers in CALLERS if hf else ():
-        families[f"{callers} at a time"] = peer_arms(name, hf, callers, calls, short)
+    if peers:
+        hf = hf_provider(name, local)
+        for callers in CALLERS:
+            families[f"{callers} at a time"] = peer_arms(name, hf, callers, calls, short)
 
     rates = {family: interleaved(arms, rounds, family) for family, arms in families.items()}
     ratios = {family: [*ratios_to_the_first(found)] for family, found in rates.items()}

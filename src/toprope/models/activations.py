@@ -25,6 +25,7 @@ from torch import Tensor
 
 from toprope.errors import UserError
 from toprope.models.batching import batches, right_padded
+from toprope.models.keys_values import as_argument
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
@@ -146,8 +147,8 @@ def _read_on(
         model,
         layers,
         logits_at=lengths_B[:, None] - 1 if score else None,
+        cache=cache,
         input_ids=ids_BT,
-        past_key_values=cache,
     )
     parts = {n: [_pooled(state_BTD, lengths_B, "last")] for n, state_BTD in states.items()}
     scores = []
@@ -161,8 +162,8 @@ def _read_on(
             model,
             layers,
             logits_at=steps_T[:-1].expand(len(batch), -1) if longer else None,
+            cache=cache,
             input_ids=more_BT,
-            past_key_values=cache,
             attention_mask=torch.cat([real_BT, torch.ones_like(more_BT)], dim=1),
             position_ids=lengths_B[:, None] + steps_T,
         )
@@ -186,6 +187,7 @@ def _forward(
     layers: Sequence[int],
     *,
     logits_at: Tensor | None = None,
+    cache: Any = None,
     **inputs: Any,
 ) -> tuple[dict[int, Tensor], Tensor | None]:
     """The states [B, T, D] of the layers, and the logits [B, K, V], float32, at the positions
@@ -215,7 +217,9 @@ def _forward(
     handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
     handles += [blocks[i - 1].register_forward_hook(after(i)) for i in layers if i > 0]
     if model.is_causal:
-        inputs["use_cache"] = "past_key_values" in inputs
+        inputs["use_cache"] = cache is not None
+    if cache is not None:
+        inputs |= as_argument(model.module.base_model, cache)
     try:
         if logits_at is not None:
             # The output layer, a quarter of the work of a small model, sees the positions alone.

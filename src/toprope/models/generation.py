@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from toprope.models.batching import left_padded
+from toprope.models.keys_values import as_argument
 
 TOKEN_BUDGET = 8192
 """Prompt and answer tokens of a batch, padding included; it bounds the memory of the key-value
@@ -88,6 +89,7 @@ def decode(module: Any, tokenizer: Any, requests: Sequence[Request]) -> list[Com
         [request.tokens for request in requests], tokenizer.pad_token_id, module.device
     )
     cache = DynamicCache(config=module.config)
+    keys_values = as_argument(module, cache)
     live = list(rows)
     while True:
         logits_BV = (
@@ -95,9 +97,9 @@ def decode(module: Any, tokenizer: Any, requests: Sequence[Request]) -> list[Com
                 input_ids=ids_BT,
                 attention_mask=mask_BT,
                 position_ids=positions_BT,
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **keys_values,
             )
             .logits[:, -1]
             .float()
