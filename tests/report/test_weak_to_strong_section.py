@@ -101,11 +101,19 @@ def test_the_random_errors_control_is_told_as_it_came_out(study, random_errors, 
     assert words in told(moved(study(), "random_errors", *random_errors))
 
 
-def test_labels_brought_something_out_only_if_asking_does_clearly_worse(study) -> None:
+def test_labels_brought_something_out_only_if_asking_does_clearly_worse(study, row) -> None:
     doubt = "this run doesn't show that the supervisor's labels bring out more than asking does"
 
     assert doubt not in told(study())
     assert doubt in told(moved(study(), "zero_shot", 0.70, 0.68, 0.72))
+
+    def calibrated(*numbers: float) -> str:
+        more = row("zero_shot_calibrated", "accuracy", numbers, role="control")
+        return told([*study(), more])
+
+    assert "with its leaning to one answer taken out 58.0%" in calibrated(0.58, 0.56, 0.60)
+    assert doubt not in calibrated(0.58, 0.56, 0.60)
+    assert doubt in calibrated(0.70, 0.68, 0.72)
 
 
 def test_diagnostics_of_the_headline_method_are_told_in_words(study) -> None:

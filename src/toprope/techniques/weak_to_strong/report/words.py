@@ -108,15 +108,22 @@ def _against_random_errors(results: Results) -> str:
 
 
 def _against_asking(results: Results) -> str:
-    zero_shot, headline = results.measured("zero_shot"), results.measured("headline")
-    ccs = results.measured("ccs")
+    doubt = "this run doesn't show that "
+    headline, ccs = results.measured("headline"), results.measured("ccs")
+    plain, calibrated = (results.measured(arm) for arm in ("zero_shot", "zero_shot_calibrated"))
     told = []
-    if zero_shot and headline:
-        shown = "" if headline.stands(zero_shot) == "above" else "this run doesn't show that "
-        verdict = f"{shown}the supervisor's labels bring out more than asking does"
+    if plain and headline:
+        asked = [plain, calibrated] if calibrated else [plain]
+        clear = all(headline.stands(one) == "above" for one in asked)
+        verdict = f"{'' if clear else doubt}the supervisor's labels bring out more than asking does"
+        leaning = (
+            f", and with its leaning to one answer taken out {calibrated.text}"
+            if calibrated
+            else ""
+        )
         told.append(
-            f"Asked directly, without any training, {results.student} scores {zero_shot.text}: "
-            f"{verdict}."
+            f"Asked directly, without any training, {results.student} scores {plain.text}"
+            f"{leaning}: {verdict}."
         )
     if ccs:
         told.append(f"An unsupervised probe, trained without labels, reaches {ccs.text}.")
