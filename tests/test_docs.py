@@ -31,8 +31,8 @@ def blocks(language: str) -> Iterator[Any]:
 
 
 def commands() -> Iterator[Any]:
-    """Every `$ toprope ...` of the pages, continued lines as one; and those in inline code that
-    stand in the results as the way to a figure."""
+    """Every `$ toprope ...` of the pages, and those in indented blocks, which the results have;
+    continued lines as one."""
     for page in PAGES:
         text = page.read_text().replace("\\\n", " ")
         found = re.findall(r"^(?:\$|    )\s*(toprope .*)$", text, re.MULTILINE)
