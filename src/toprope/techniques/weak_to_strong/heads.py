@@ -4,8 +4,8 @@ fit by the hundred.
 The features are standardised and rotated into their principal axes once; every head after that
 works on a small dense matrix. In those axes the curvature of the loss has a diagonal bound (Böhning
 1992: the Hessian of the softmax cross-entropy is at most half the features' covariance), so that a
-    step needs no line search, and Nesterov's momentum
-(1983) makes it converge in tens of steps.
+step needs no line search, and Nesterov's momentum (1983) makes it converge in tens of steps. A step
+reads all the features twice, and memory is what bounds it: the steps are taken in single precision.
 
 The strength of the regularisation, and which layer to read, are chosen by the leave-one-out error
 of least squares on the same targets, which has a closed form: no labels but the targets are seen,
@@ -76,6 +76,11 @@ class Axes:
         return cls(mean_D, scale_D, x_ND @ rotation_DR, rotation_DR, values / n)
 
     @cached_property
+    def single_NR(self) -> np.ndarray:
+        """`z_NR` in single precision."""
+        return self.z_NR.astype(np.float32)
+
+    @cached_property
     def leverage_axes_NR(self) -> np.ndarray:
         """Squared entries of the left singular vectors, [N, R]: item i's share of axis r."""
         return self.z_NR**2 / (len(self.z_NR) * self.variance_R)
@@ -91,14 +96,14 @@ class Axes:
         mean_C = targets_NC.mean(0)
         centred_NC = targets_NC - mean_C
         along_RC = self.z_NR.T @ centred_NC / (n * self.variance_R[:, None])
-        errors = []
-        for strength in STRENGTHS:
-            shrink_R = self.variance_R / (self.variance_R + strength)
-            fitted_NC = self.z_NR @ (shrink_R[:, None] * along_RC)
-            leverage_N = self.leverage_axes_NR @ shrink_R + 1 / n
-            left_out_NC = (centred_NC - fitted_NC) / (1 - leverage_N)[:, None].clip(1e-6)
-            errors.append(np.mean(left_out_NC**2))
-        return np.array(errors)
+        # All strengths at once, P of them: the features are read once.
+        shrink_RP = self.variance_R[:, None] / (self.variance_R[:, None] + STRENGTHS)
+        fitted_NPC = (
+            self.z_NR @ (shrink_RP[:, :, None] * along_RC[:, None]).reshape(len(along_RC), -1)
+        ).reshape(n, len(STRENGTHS), -1)
+        leverage_NP = self.leverage_axes_NR @ shrink_RP + 1 / n
+        left_out_NPC = (centred_NC[:, None] - fitted_NPC) / (1 - leverage_NP)[..., None].clip(1e-6)
+        return (left_out_NPC**2).mean((0, 2))
 
     def fit(self, labels_NC: np.ndarray, strength: float, mix: Remix | None = None) -> Head:
         """A head trained on soft labels.
@@ -109,17 +114,18 @@ class Axes:
                 gets a quarter.
             mix: makes what is fitted at each step, in place of the labels.
         """
-        n = len(self.z_NR)
-        # The bias is a last axis, and isn't penalised.
-        z_NS = np.hstack([self.z_NR, np.ones((n, 1))])
+        n, z_NR = len(self.z_NR), self.single_NR
+        # The bias is a last axis of ones, and isn't penalised.
         penalty_S = np.append(np.full(len(self.variance_R), strength / 4), 0.0)
         curvature_S = np.append(self.variance_R, 1.0) / 2 + penalty_S
-        weight_SC = np.zeros((z_NS.shape[1], labels_NC.shape[1]))
+        weight_SC = np.zeros((len(penalty_S), labels_NC.shape[1]))
         ahead_SC, momentum = weight_SC, 1.0
         for step in range(STEPS):
-            probs_NC = softmax(z_NS @ ahead_SC)
+            probs_NC = softmax(z_NR @ ahead_SC[:-1].astype(np.float32) + ahead_SC[-1])
             wanted_NC = mix(probs_NC, step / STEPS) if mix else labels_NC
-            slope_SC = z_NS.T @ (probs_NC - wanted_NC) / n + penalty_S[:, None] * ahead_SC
+            excess_NC = probs_NC - wanted_NC
+            along_RC = z_NR.T @ excess_NC.astype(np.float32)
+            slope_SC = np.vstack([along_RC, excess_NC.sum(0)]) / n + penalty_S[:, None] * ahead_SC
             moved_SC = ahead_SC - slope_SC / curvature_S[:, None]
             next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
             ahead_SC = moved_SC + (momentum - 1) / next_momentum * (moved_SC - weight_SC)
