@@ -13,7 +13,8 @@ from toprope.cli.options import data_dir as data_dir_option
 from toprope.data.builtin import BUILTIN
 from toprope.data.config import DatasetConfig
 from toprope.data.examples import Dataset, Example
-from toprope.data.sources import description_folders, load
+from toprope.data.inputs import description_folders
+from toprope.data.sources import load
 from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 from toprope.report.text import clean, counted

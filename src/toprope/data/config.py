@@ -67,7 +67,7 @@ def _a_path_will_do(files: Any) -> Any:
     return [{"path": one} if isinstance(one, str) else one for one in files]
 
 
-def _one_will_do(value: Any) -> Any:
+def one_will_do(value: Any) -> Any:
     """A single mapping for a list of one."""
     return [value] if isinstance(value, Mapping) else value
 
@@ -86,6 +86,8 @@ class FileSpec(_Frozen):
     label: str | None = None
     """The label name of every row of this file, for sets that keep each class in a file."""
     encoding: str = "utf-8"
+    comment: str | None = None
+    """Lines before a csv's header that begin with this are passed over."""
 
 
 class Extract(_Frozen):
@@ -101,6 +103,11 @@ class Extract(_Frozen):
         if not re.compile(self.pattern).groupindex:
             raise ValueError("the pattern names no column: write (?P<name>...)")
         return self
+
+
+Files = Annotated[tuple[FileSpec, ...], BeforeValidator(_a_path_will_do)]
+Accepted = Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_accepted)]
+Extracts = Annotated[tuple[Extract, ...], BeforeValidator(one_will_do)]
 
 
 class Choices(_Frozen):
@@ -163,12 +170,12 @@ class DatasetConfig(_Frozen):
     title: str = ""
     licence: str = ""
     source: str = ""
-    files: Annotated[tuple[FileSpec, ...], BeforeValidator(_a_path_will_do)] = Field(min_length=1)
+    files: Files = Field(min_length=1)
     format: Format | None = None
     """Where the files' names don't say it. "lines" gives each line as the column `text`."""
-    where: Annotated[Mapping[str, tuple[str, ...]], BeforeValidator(_accepted)] = {}
+    where: Accepted = {}
     """column -> the value, or list of values, that a row must have, in any letter case."""
-    extract: Annotated[tuple[Extract, ...], BeforeValidator(_one_will_do)] = ()
+    extract: Extracts = ()
     text: str = "text"
     """The prompt: a template over the columns, or the name of one."""
     label: str = "label"

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from toprope.data.choices import candidates
 from toprope.data.config import DatasetConfig, Extract
@@ -71,11 +71,11 @@ def draft(config: DatasetConfig, inputs: Sequence[Input], *, seed: int) -> Draft
         for row in given.rows:
             row_id = f"{config.name}/{result.rows_read:05d}"
             result.rows_read += 1
-            kept, reason = _kept(row, config)
-            if kept is None:
+            chosen, reason = kept(row, config)
+            if chosen is None:
                 result.rows_dropped[reason] += 1
                 continue
-            made = _from_row(kept, config, given, row_id, seed)
+            made = _from_row(chosen, config, given, row_id, seed)
             if config.max_words and any(len(d.text.split()) > config.max_words for d in made):
                 result.rows_dropped[f"prompt of over {config.max_words} words"] += 1
                 continue
@@ -84,7 +84,16 @@ def draft(config: DatasetConfig, inputs: Sequence[Input], *, seed: int) -> Draft
     return result
 
 
-def _kept(row: Row, config: DatasetConfig) -> tuple[Row | None, str]:
+class Filtered(Protocol):
+    """What the description of any kind of data says of the rows to keep."""
+
+    @property
+    def where(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def extract(self) -> Sequence[Extract]: ...
+
+
+def kept(row: Row, config: Filtered) -> tuple[Row | None, str]:
     """The row with its extracted columns, or (None, why not)."""
     for column, accepted in config.where.items():
         if row.text(column).casefold() not in accepted:

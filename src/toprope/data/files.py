@@ -26,7 +26,12 @@ class DataFile:
 
 
 def read_file(
-    path: str, *, root: Path, file_format: str | None = None, encoding: str = "utf-8"
+    path: str,
+    *,
+    root: Path,
+    file_format: str | None = None,
+    encoding: str = "utf-8",
+    comment: str | None = None,
 ) -> DataFile:
     """All rows of a data file.
 
@@ -35,6 +40,7 @@ def read_file(
             b/c.txt of a.zip.
         file_format: one of formats.FORMATS; by default what the name ends in.
         encoding: of a text format.
+        comment: see `parse`.
 
     Raises:
         UserError: there is no such file or member, or it can't be read as its format.
@@ -44,7 +50,9 @@ def read_file(
     content = stored if member is None else _member(stored, disk, member)
     if path.endswith(".gz"):
         content = _gunzip(content, path)
-    rows = parse(content, file_format or format_of(path), file=path, encoding=encoding)
+    rows = parse(
+        content, file_format or format_of(path), file=path, encoding=encoding, comment=comment
+    )
     return DataFile(rows, sha256(stored).hexdigest())
 
 

@@ -37,7 +37,14 @@ def format_of(name: str) -> str:
     )
 
 
-def parse(content: bytes, file_format: str, *, file: str, encoding: str = "utf-8") -> list[Row]:
+def parse(
+    content: bytes,
+    file_format: str,
+    *,
+    file: str,
+    encoding: str = "utf-8",
+    comment: str | None = None,
+) -> list[Row]:
     """All rows of a file.
 
     Args:
@@ -45,6 +52,7 @@ def parse(content: bytes, file_format: str, *, file: str, encoding: str = "utf-8
         file_format: one of FORMATS. "lines" gives each line as the column `text`.
         file: its name for error messages.
         encoding: of a text format; a byte order mark is dropped.
+        comment: rows before a csv's or tsv's header whose first cell begins so are passed over.
     """
     if file_format not in FORMATS:
         raise unknown("format", file_format, FORMATS, where=file)
@@ -57,7 +65,7 @@ def parse(content: bytes, file_format: str, *, file: str, encoding: str = "utf-8
         return list(_jsonl(text, file))
     if file_format == "lines":
         return list(_lines(text, file))
-    return list(_separated(text, file, "\t" if file_format == "tsv" else ","))
+    return list(_separated(text, file, "\t" if file_format == "tsv" else ",", comment))
 
 
 def _decode(content: bytes, encoding: str, file: str) -> str:
@@ -128,7 +136,7 @@ def _lines(text: str, file: str) -> Iterator[Row]:
             yield Row(file, number, "line", {"text": line.strip()})
 
 
-def _separated(text: str, file: str, separator: str) -> Iterator[Row]:
+def _separated(text: str, file: str, separator: str, comment: str | None) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] | None = None
     line = 1
@@ -139,6 +147,8 @@ def _separated(text: str, file: str, separator: str) -> Iterator[Row]:
             if not cells:
                 continue
             if header is None:
+                if comment and cells[0].startswith(comment):
+                    continue
                 header = _header(cells, file)
                 continue
             if len(cells) != len(header):

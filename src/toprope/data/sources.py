@@ -12,30 +12,19 @@ may be templates), `labels` and `answers` (separated by commas, in the order of 
 and `revision`. `%26` stands for `&`, `%2B` for `+`.
 """
 
-import os
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
-
-from pydantic import ValidationError
 
 from toprope.data.assemble import assemble, checked, take
 from toprope.data.builtin import BUILTIN
-from toprope.data.config import DatasetConfig, FileSpec
-from toprope.data.drafts import Input
+from toprope.data.config import DatasetConfig
 from toprope.data.examples import Dataset
-from toprope.data.files import read_file
-from toprope.data.hub import read_hub
+from toprope.data.inputs import Address, described, find_description, read_inputs
 from toprope.data.yaml_file import load_yaml
-from toprope.errors import UserError, unknown
 from toprope.progress import Progress
 
-DATA_DIR_VARIABLE = "TOPROPE_DATA"
-HUB_OPTIONS = ("split", "config", "revision")
 COLUMN_OPTIONS = ("text", "label", "group", "difficulty")
 OPTIONS = (*COLUMN_OPTIONS, "labels", "answers", "name", "balance")
-FILE_OPTIONS = (*OPTIONS, "format", "encoding")
 
 
 def load(
@@ -63,12 +52,12 @@ def load(
         return checked(BUILTIN[name](limit, seed=seed))
     if name.startswith(("file:", "hf:")):
         config = from_address(name)
-        inputs = _read(config, Path.cwd(), data_dir=Path.cwd())
+        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
     else:
-        path = find_description(name, data_dir)
+        path = find_description(name, data_dir, built_in=BUILTIN)
         config = load_yaml(path, DatasetConfig)
         config = config.model_copy(update={"name": config.name or path.stem})
-        inputs = _read(config, path.parent, data_dir)
+        inputs = read_inputs(config, path.parent, data_dir)
     dataset = checked(take(assemble(config, inputs, seed=seed), limit, seed=seed))
     if progress and dataset.provenance.dropped:
         progress.say(f"{dataset.name}: {dataset.provenance.summary}")
@@ -81,111 +70,10 @@ def from_address(address: str) -> DatasetConfig:
     Raises:
         UserError: an unknown option, or a value that doesn't fit.
     """
-    place, _, query = address.partition("?")
-    pairs = parse_qsl(query, keep_blank_values=True)
-    options = dict(pairs)
-    if len(options) < len(pairs):
-        raise UserError(f"{address}: an option is there twice")
-    on_hub = place.startswith("hf:")
-    known = (*OPTIONS, *HUB_OPTIONS) if on_hub else FILE_OPTIONS
-    for option in options:
-        if option not in known:
-            raise unknown("option", option, known, where=address)
-    if on_hub:
-        hub = {key: options.pop(key) for key in HUB_OPTIONS if key in options}
-        path = f"{place}?{urlencode(hub)}" if hub else place
-    else:
-        path = place.removeprefix("file:")
-    return _described(path, options, address)
-
-
-def _described(path: str, options: Mapping[str, str], address: str) -> DatasetConfig:
-    fields: dict[str, Any] = {
-        key: options[key] for key in (*COLUMN_OPTIONS, "format", "balance") if key in options
-    }
-    if "labels" in options:
-        fields["label_names"] = [name.strip() for name in options["labels"].split(",")]
-    if "answers" in options:
-        fields["answers"] = options["answers"].split(",")
-    file = {"path": path, "encoding": options.get("encoding", "utf-8")}
-    try:
-        return DatasetConfig.model_validate(
-            {"name": options.get("name", _stem(path)), "source": path, "files": [file], **fields}
-        )
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        key = ".".join(str(part) for part in mistake["loc"])
-        said = mistake["msg"].removeprefix("Value error, ")
-        raise UserError(f"{address}: {key + ': ' if key else ''}{said}") from None
-
-
-def _stem(path: str) -> str:
-    """What to call a dataset by its file or hub name: the last part, without its endings."""
-    return PurePosixPath(path.partition("?")[0]).name.split(".")[0]
-
-
-def find_description(name: str, data_dir: Path | None = None) -> Path:
-    """The YAML file of a dataset: a path, or a bare name looked for in `description_folders`.
-
-    Raises:
-        UserError: there is none; with the nearest name that exists.
-    """
-    if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
-            raise UserError(f"no dataset description '{name}' (looked in {Path.cwd()})")
-        return Path(name)
-    folders = description_folders(data_dir)
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return path
-    if Path(name).is_file():
-        raise UserError(f"'{name}' is a file, not a dataset's name: write file:{name}")
-    found = {path.stem for folder in folders for path in folder.glob("*.yaml")}
-    raise unknown("dataset", name, {*BUILTIN, *found})
-
-
-def description_folders(data_dir: Path | None = None) -> list[Path]:
-    """Where a bare name is looked for: here, examples/data here, and the data folder if any."""
-    folders = [Path(), Path("examples/data")]
-    set_folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    return [*folders, Path(set_folder)] if set_folder else folders
-
-
-def _read(config: DatasetConfig, beside: Path, data_dir: Path | None) -> list[Input]:
-    """The rows of every file of a description."""
-    inputs = []
-    for spec in config.files:
-        if spec.path.startswith("hf:"):
-            inputs.append(_read_from_hub(spec))
-            continue
-        root = _root(spec.path, beside, data_dir)
-        read = read_file(spec.path, root=root, file_format=config.format, encoding=spec.encoding)
-        inputs.append(Input(spec.path, read.sha256, read.rows, spec.label))
-    return inputs
-
-
-def _root(path: str, beside: Path, data_dir: Path | None) -> Path:
-    """What a file's path is relative to: its description if it begins with a dot, or the data."""
-    if path.startswith(("./", "../")) or Path(path).is_absolute():
-        return beside
-    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if not folder:
-        raise UserError(
-            f"no data folder for '{path}': give --data-dir FOLDER or set {DATA_DIR_VARIABLE}"
-        )
-    if not Path(folder).is_dir():
-        raise UserError(
-            f"the data folder {folder} (--data-dir, or {DATA_DIR_VARIABLE}) isn't there"
-        )
-    return Path(folder)
-
-
-def _read_from_hub(spec: FileSpec) -> Input:
-    place, _, query = spec.path.partition("?")
-    options = dict(parse_qsl(query))
-    for option in options:
-        if option not in HUB_OPTIONS:
-            raise unknown("option", option, HUB_OPTIONS, where=spec.path)
-    read = read_hub(place.removeprefix("hf:"), **options)
-    return Input(spec.path, read.fingerprint, read.rows, spec.label, read.class_names)
+    parsed = Address.parse(address, OPTIONS)
+    fields: dict[str, Any] = dict(parsed.fields)
+    if "labels" in fields:
+        fields["label_names"] = [name.strip() for name in fields.pop("labels").split(",")]
+    if "answers" in fields:
+        fields["answers"] = fields["answers"].split(",")
+    return described(DatasetConfig, fields, parsed)

@@ -1,0 +1,35 @@
+"""examples/behaviours: each description reads its public set, where the data folder has it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from toprope.data.behaviours import load_behaviours
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "behaviours"
+SIZES = {
+    "do_not_answer": 938,
+    "harmbench": 320,
+    "harmbench_val": 80,
+    "jbb": 100,
+    "mitre_frr": 750,
+    "strongreject": 313,
+    "xstest_safe": 250,
+    "xstest_unsafe": 200,
+}
+
+
+def test_every_description_is_tried():
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(SIZES)
+
+
+@pytest.mark.skipif("TOPROPE_DATA" not in os.environ, reason="needs a data folder: TOPROPE_DATA")
+@pytest.mark.parametrize("name", SIZES)
+def test_a_description_reads_its_set(name: str):
+    found = load_behaviours(str(EXAMPLES / f"{name}.yaml"))
+    assert len(found) == SIZES[name]
+    assert all(
+        one.harmful == (name not in {"xstest_safe", "mitre_frr"}) for one in found.behaviours
+    )
+    assert all(one.category for one in found.behaviours)
