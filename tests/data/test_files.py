@@ -98,7 +98,7 @@ def test_a_missing_file_or_member_is_named_with_the_nearest(tmp_path):
         read_file("nowhere/a.csv", root=tmp_path)
 
 
-def test_comments_before_a_header_are_passed_over(tmp_path: Path):
+def test_comments_before_a_header_are_passed_over(tmp_path):
     (tmp_path / "x.csv").write_text("# made by hand,,\n#,\na,b\n# 1,2\n")
     rows = read_file("x.csv", root=tmp_path, comment="#").rows
     assert [row.values for row in rows] == [{"a": "# 1", "b": "2"}]
