@@ -95,3 +95,19 @@ def test_an_option_without_tokens_is_an_error(tiny_model: LocalModel):
 def test_an_encoder_has_no_next_words(tiny_encoder: LocalModel):
     with pytest.raises(UserError, match="is an encoder"):
         tiny_encoder.option_probs(PROMPTS[:1], SHORT)
+
+
+def test_the_vocabularys_head_reads_states_in_one_piece(tiny_model: LocalModel):
+    """Of a slice, torch would copy the head's weight for each item where it is in bfloat16."""
+    pieces: list[bool] = []
+    head = tiny_model.module.get_output_embeddings()
+    handle = head.register_forward_pre_hook(
+        lambda _module, args: pieces.append(args[0].is_contiguous())
+    )
+    try:
+        tiny_model.option_probs(PROMPTS, SHORT)
+        tiny_model.generate(PROMPTS, max_tokens=2)
+    finally:
+        handle.remove()
+    assert len(pieces) > 1
+    assert all(pieces)

@@ -88,6 +88,8 @@ class LocalModel:
             module: Any = loader.from_pretrained(folder, dtype=dtype).to(device).eval()
             tokenizer = AutoTokenizer.from_pretrained(folder)
         module.requires_grad_(False)
+        if head := module.get_output_embeddings():
+            head.register_forward_pre_hook(_contiguous)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return cls(name, module, tokenizer, digest(folder))
@@ -387,6 +389,12 @@ class LocalModel:
     def _needs_decoder(self, what: str) -> None:
         if not self.is_causal:
             raise UserError(f"model '{self.name}' is an encoder: it can't {what}")
+
+
+def _contiguous(_module: Any, args: tuple) -> tuple:
+    """For the head over the vocabulary: of a slice of the states, [B, K, D] of [B, T, D], torch
+    makes a batched product, and in bfloat16 on a CPU copies the weight for each item."""
+    return (args[0].contiguous(), *args[1:])
 
 
 def _is_encoder(config: Any) -> bool:
