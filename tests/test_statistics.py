@@ -23,6 +23,7 @@ from toprope.statistics import (
     permutation_paired,
     poisson_exact,
     ratio_is_measurable,
+    rogan_gladen,
     wilson,
 )
 
@@ -473,3 +474,38 @@ def test_kappa_without_a_second_category_is_undefined(rng: np.random.Generator) 
         cohen_kappa(["yes"] * 5, ["yes"] * 5, rng=rng)
     # One disagreement among five: a third of the resamples lack it, so anything is possible.
     assert bounds(cohen_kappa([1, 1, 1, 1, 0], [1, 1, 1, 1, 1], rng=rng)) == (-1, 1)
+
+
+# --- a judge's errors ---
+
+
+def test_rogan_gladen_by_hand():
+    """The estimate of Rogan and Gladen 1978: (0.3 + 0.9 - 1) / (0.8 + 0.9 - 1)."""
+    outcomes = np.repeat([1.0, 0.0], [30, 70])
+    known = np.full(4000, 0.8), np.full(4000, 0.9)
+    found = rogan_gladen(outcomes, range(100), *known, rng=np.random.default_rng(0))
+    assert found.value == pytest.approx(0.2 / 0.7)
+    spread = np.sqrt(0.3 * 0.7 / 100) / 0.7  # of the raw rate, over Youden's index
+    assert found.high - found.low == pytest.approx(2 * 1.98 * spread, rel=0.1)
+
+
+def test_an_uncertain_judge_widens_the_interval():
+    rng = np.random.default_rng(0)
+    outcomes, clusters = np.repeat([1.0, 0.0], [30, 70]), range(100)
+    sure = rogan_gladen(outcomes, clusters, np.full(4000, 0.8), np.full(4000, 0.9), rng=rng)
+    unsure = rogan_gladen(outcomes, clusters, rng.beta(8, 2, 4000), rng.beta(9, 1, 4000), rng=rng)
+    assert unsure.high - unsure.low > 1.5 * (sure.high - sure.low)
+
+
+def test_a_judge_no_better_than_chance_leaves_any_rate_possible():
+    rng = np.random.default_rng(0)
+    outcomes = np.repeat([1.0, 0.0], [30, 70])
+    found = rogan_gladen(outcomes, range(100), rng.beta(5, 5, 999), rng.beta(5, 5, 999), rng=rng)
+    assert (found.low, found.high) == (0, 1)
+
+
+def test_a_rate_of_nought_still_has_an_interval():
+    known = np.full(4000, 0.9), np.full(4000, 1.0)
+    found = rogan_gladen(np.zeros(50), range(50), *known, rng=np.random.default_rng(0))
+    assert found.value == 0
+    assert 0.02 < found.high < 0.15

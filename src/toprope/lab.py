@@ -9,19 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from toprope.evidence import Cost
 from toprope.progress import Progress, Task
+from toprope.run import ARTIFACTS
 
 if TYPE_CHECKING:
+    from toprope.data.behaviours import Behaviours
     from toprope.data.examples import Dataset
+    from toprope.journal import Journal
     from toprope.models.activations import Activations
+    from toprope.models.chat import Chat
     from toprope.models.local import LocalModel
 
 
@@ -71,6 +75,32 @@ class Lab:
             )
         return self._models[name]
 
+    def chat(self, name: str, *, journal: Journal | None = None, **limits: Any) -> Chat:
+        """A chat model, in this process or served (see `toprope.models.chat`).
+
+        Args:
+            journal: where its answers are kept.
+            limits: `timeout`, `retries` and `concurrency` of `Chat`.
+
+        Raises:
+            UserError: no such model or provider, its key isn't set, or it's no chat model.
+        """
+        from toprope.models.chat import Chat, is_served
+
+        if not is_served(name):
+            self.local(name)  # loaded here, with progress, and kept for the run
+        return Chat.open(name, device=self.device, dtype=self.dtype, journal=journal, **limits)
+
+    def journal(self, name: str, settings: Mapping[str, Any], *, what: str) -> Journal:
+        """The journal of a long job among the run's artifacts, where a killed one goes on.
+
+        Raises:
+            UserError: the job was begun with other settings, and isn't finished.
+        """
+        from toprope.journal import Journal
+
+        return Journal(self.artifact(f"{name}.jsonl"), settings, what=what)
+
     @property
     def precision(self) -> str:
         """The dtype that local models are loaded in, by its name."""
@@ -83,9 +113,13 @@ class Lab:
         self._models = {name: model for name, model in self._models.items() if name in keep}
 
     def model_fingerprint(self, name: str) -> str:
-        """SHA-256 (hex) of a local model's weights, without loading them."""
+        """SHA-256 (hex) of a local model's weights, without loading them; of a served one, its
+        name, which is all that can be known."""
+        from toprope.models.chat import is_served
         from toprope.models.weights import digest, resolve
 
+        if is_served(name):
+            return f"served: {name}"
         return digest(resolve(name, progress=self.show))
 
     def data(self, name: str, *, limit: int | None = None) -> Dataset:
@@ -102,10 +136,20 @@ class Lab:
             )
         return self._data[name, limit]
 
+    def behaviours(self, name: str, *, limit: int | None = None) -> Behaviours:
+        """Behaviours by name (see `toprope.data.behaviours`).
+
+        Args:
+            limit: at most this many, drawn with the run's seed.
+        """
+        from toprope.data.behaviours import load_behaviours
+
+        return load_behaviours(name, data_dir=self.data_dir, limit=limit, seed=self.seed)
+
     def artifact(self, *parts: str) -> Path:
         """The path of a file under the run's `artifacts` (safetensors and JSON only); its folder
         exists."""
-        path = self.folder.joinpath("artifacts", *parts)
+        path = self.folder.joinpath(ARTIFACTS, *parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -23,6 +23,7 @@ from toprope.evidence import Evidence, EvidenceStore, FinishedStudy
 CONFIG = "config.yaml"
 EVIDENCE = "evidence.sqlite"
 RECORD = "run.json"
+ARTIFACTS = "artifacts"
 
 
 class MachineRecord(TypedDict, total=False):

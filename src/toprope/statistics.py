@@ -103,6 +103,54 @@ def poisson_exact(count: int, exposure: float, *, level: float = LEVEL) -> Inter
     return Interval(count / exposure, low / exposure, high / exposure, level, count, "garwood")
 
 
+def rogan_gladen(
+    outcomes: ArrayLike,
+    clusters: ArrayLike,
+    sensitivity_R: Floats,
+    specificity_R: Floats,
+    *,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+) -> Interval:
+    """A rate with its judge's errors taken out: (rate + specificity - 1) / (sensitivity +
+    specificity - 1), between 0 and 1.
+
+    Rogan and Gladen 1978 (American Journal of Epidemiology 107:71). The interval joins both
+    uncertainties: each resample draws whole clusters of outcomes, and rates of the judge that its
+    calibration leaves possible. Where all outcomes are alike, resampling them finds no spread: the
+    raw rate is then drawn from its posterior, with each cluster as one trial (Beta, with Jeffreys'
+    prior). A resample in which the judge is no better than chance leaves any rate possible.
+
+    Args:
+        outcomes: [N], 0 or 1 as the judge has it.
+        clusters: [N] labels: outcomes with the same label are drawn together.
+        sensitivity_R, specificity_R: draws from what is known of the judge.
+
+    Returns:
+        The interval; the value is at the means of the judge's rates, and n the number of clusters.
+
+    Raises:
+        UserError: there are fewer than two clusters.
+    """
+    _check_level(level)
+    outcomes_N = _finite(outcomes)
+    codes_N, n_clusters = unit_codes(clusters, len(outcomes_N))
+    sums_G = np.bincount(codes_N, weights=outcomes_N)
+    counts_G = np.bincount(codes_N).astype(np.float64)
+    resamples = len(sensitivity_R)
+    if outcomes_N.min() == outcomes_N.max():
+        ones = n_clusters * outcomes_N[0]
+        rates_R = rng.beta(ones + 0.5, n_clusters - ones + 0.5, resamples)
+    else:
+        rates_R = np.concatenate(
+            [(w_RG @ sums_G) / (w_RG @ counts_G) for w_RG in draws(n_clusters, resamples, rng)]
+        )
+    estimates_R = _without_errors(rates_R, sensitivity_R, specificity_R)
+    low, high = expanded_percentile(estimates_R, level, n_clusters - 1)
+    value = _without_errors(outcomes_N.mean(), sensitivity_R.mean(), specificity_R.mean())
+    return Interval(float(value), max(low, 0.0), min(high, 1.0), level, n_clusters, "rogan-gladen")
+
+
 # --- bootstraps ---
 
 
@@ -457,6 +505,17 @@ def _kappa(counts_RCC: Floats) -> Floats:
     expected = (table.sum(-1) * table.sum(-2)).sum(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (observed - expected) / (1 - expected)
+
+
+def _without_errors(rate: ArrayLike, sensitivity: ArrayLike, specificity: ArrayLike) -> Floats:
+    """Rogan and Gladen's estimate, from 0 to 1; NaN where the judge is no better than chance."""
+    specificity = np.asarray(specificity, dtype=float)
+    youden = np.asarray(sensitivity, dtype=float) + specificity - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(
+            youden > 0, (np.asarray(rate, dtype=float) + specificity - 1) / youden, np.nan
+        )
+    return np.clip(found, 0, 1)
 
 
 def _finite(values: ArrayLike) -> Floats:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from toprope.lab import Lab
 
 STUDIES = {
+    "redteam": "toprope.techniques.redteam.study:RedTeam",
     "weak_to_strong": "toprope.techniques.weak_to_strong.study:WeakToStrong",
 }
 """Name in YAML -> where its class is, so that a technique is imported only when it is used."""

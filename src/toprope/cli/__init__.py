@@ -16,11 +16,18 @@ COMMANDS = {
         "Runs", "toprope.cli.results:evidence", "Print or export what a run measured."
     ),
     "report": Lazy("Runs", "toprope.cli.results:report", "Write a run's report again."),
+    "findings": Lazy(
+        "Runs", "toprope.cli.findings:findings", "List or replay what red-teaming found."
+    ),
+    "judges": Lazy(
+        "Models and data", "toprope.cli.judges:judges", "Check judges against people; train one."
+    ),
     "models": Lazy("Models and data", "toprope.cli.models:models", "List, fetch or remove models."),
     "data": Lazy("Models and data", "toprope.cli.data:data", "List datasets, or look into one."),
 }
 
 STUDY_COMMANDS = {
+    "redteam": "How does a model fail? Attacks it, and measures how often it does.",
     "weak-to-strong": "Can a weak model's labels bring out what a stronger model knows?",
 }
 """Every study of `toprope.study.STUDIES`, by command: what it asks, in a line."""

@@ -41,6 +41,16 @@ data_dir = click.option(
     envvar="TOPROPE_DATA",
     help="Where datasets described in YAML look for their files.  [also: TOPROPE_DATA]",
 )
+device = click.option(
+    "--device",
+    callback=_checked_device,
+    help="For local models: cpu, cuda, mps, ...  [default: the GPU where there is one]",
+)
+dtype = click.option(
+    "--dtype",
+    type=OneOf(["float32", "bfloat16", "float16"]),
+    help="Precision of local models' weights.  [default: float32 on a CPU, bfloat16 on a GPU]",
+)
 quiet = click.option("--quiet", is_flag=True, help="Show no progress, only results.")
 
 _RUN_OPTIONS = (
@@ -55,16 +65,8 @@ _RUN_OPTIONS = (
     click.option("--name", help="The run's name, and that of its folder."),
     click.option("--seed", type=click.IntRange(min=0), help="What all randomness comes from."),
     data_dir,
-    click.option(
-        "--device",
-        callback=_checked_device,
-        help="For local models: cpu, cuda, mps, ...  [default: the GPU where there is one]",
-    ),
-    click.option(
-        "--dtype",
-        type=OneOf(["float32", "bfloat16", "float16"]),
-        help="Precision of local models' weights.  [default: float32 on a CPU, bfloat16 on a GPU]",
-    ),
+    device,
+    dtype,
     quiet,
 )
 

@@ -64,7 +64,7 @@ def _run(cls: type[Study], ctx: click.Context) -> None:
     command = cls.name.replace("_", "-")
     settings = fields.given(cls, ctx)
     make_study(cls.name, settings, where=command)  # says what is wrong without a word of rungs
-    rung = {key: settings.pop(key) for key in FROM_RUNG}
+    rung = {key: settings.pop(key, cls.model_fields[key].get_default()) for key in FROM_RUNG}
     config = make_ladder(
         {
             "name": ctx.params["name"] or default_name(command, rung, settings),

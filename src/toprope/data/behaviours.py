@@ -3,6 +3,7 @@
     behaviours, look_alikes                       the built-in pairs: see builtin/behaviours.yaml
     file:PATH?behaviour=COLUMN&category=COLUMN    jsonl, json, csv, tsv, parquet, txt (also .gz)
     hf:OWNER/NAME?split=test&behaviour=...        through `datasets`
+    garak:PATH                                    the prompts of a garak report, each once
     NAME, or PATH/TO/NAME.yaml                    a description, of `BehavioursConfig`'s keys; those
                                                   of public sets are in examples/behaviours
 
@@ -26,6 +27,7 @@ from toprope.data.config import Accepted, Extracts, Files
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.formats import Format
+from toprope.data.garak import prompts
 from toprope.data.groups import same_text
 from toprope.data.inputs import Address, described, find_description, read_inputs
 from toprope.data.rows import Row
@@ -160,6 +162,8 @@ def load_behaviours(
     """
     if name in BUILT_IN:
         return _built_in(name).limited(limit, seed=seed)
+    if name.startswith("garak:"):
+        return _from_garak(Path(name.removeprefix("garak:"))).limited(limit, seed=seed)
     if name.startswith(("file:", "hf:")):
         address = Address.parse(name, OPTIONS)
         config = described(BehavioursConfig, address.fields, address)
@@ -188,6 +192,15 @@ def _built_in(name: str) -> Behaviours:
     chosen = tuple(one for one in found if one.harmful is harmful)
     about = Provenance("toprope", "Apache-2.0", rows_read=len(chosen), examples_made=len(chosen))
     return Behaviours(name, chosen, about)
+
+
+def _from_garak(path: Path) -> Behaviours:
+    found = [
+        Behaviour(f"{path.name}/{number:04d}", text, "garak", True, f"{path.name}/{number:04d}")
+        for number, text in enumerate(prompts(path), 1)
+    ]
+    about = Provenance(str(path), rows_read=len(found), examples_made=len(found))
+    return Behaviours(path.name, tuple(found), about)
 
 
 def _assembled(config: BehavioursConfig, inputs: Sequence[Input]) -> Behaviours:

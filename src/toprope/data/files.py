@@ -45,15 +45,24 @@ def read_file(
     Raises:
         UserError: there is no such file or member, or it can't be read as its format.
     """
-    disk, member = _locate(path, root)
-    stored = _stored(disk, path)
-    content = stored if member is None else _member(stored, disk, member)
-    if path.endswith(".gz"):
-        content = _gunzip(content, path)
+    stored, content = _read(path, root)
     rows = parse(
         content, file_format or format_of(path), file=path, encoding=encoding, comment=comment
     )
     return DataFile(rows, sha256(stored).hexdigest())
+
+
+def read_bytes(path: str, *, root: Path) -> bytes:
+    """A file's content, decompressed, found and refused as `read_file` does."""
+    return _read(path, root)[1]
+
+
+def _read(path: str, root: Path) -> tuple[bytes, bytes]:
+    """What is on disk, and the content."""
+    disk, member = _locate(path, root)
+    stored = _stored(disk, path)
+    content = stored if member is None else _member(stored, disk, member)
+    return stored, _gunzip(content, path) if path.endswith(".gz") else content
 
 
 def _locate(path: str, root: Path) -> tuple[Path, str | None]:

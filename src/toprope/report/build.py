@@ -10,7 +10,7 @@ from toprope.evidence import Cost, Evidence, EvidenceStore, FinishedStudy
 from toprope.report.page import Machine, RunInfo, write_report
 from toprope.report.sections import section_for
 from toprope.report.text import listing
-from toprope.run import CONFIG, EVIDENCE, RunRecord, current_studies, read_record
+from toprope.run import ARTIFACTS, CONFIG, EVIDENCE, RunRecord, current_studies, read_record
 
 
 def build_report(run_folder: Path) -> Path:
@@ -34,7 +34,9 @@ def build_report(run_folder: Path) -> Path:
     write_report(
         path,
         run=_run_info(run_folder, studies, evidence),
-        sections=[section_for(study, rows) for study, rows in by_study.items()],
+        sections=[
+            section_for(study, rows, run_folder / ARTIFACTS) for study, rows in by_study.items()
+        ],
     )
     return path
 

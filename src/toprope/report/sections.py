@@ -4,12 +4,18 @@ A technique may say in its own words what its numbers mean: a function `section(
 Section` in `toprope.techniques.STUDY.report`. It's looked up when a report holds that study, so
 nothing is registered and no technique is imported that isn't needed. Any other study gets the
 generic section: every number in a figure and in a table.
+
+A function `kept(artifacts) -> list[Section]` beside it shows what the study left in the run's
+`artifacts` folder, such as transcripts: subsections behind the numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, interval_plot
@@ -36,10 +42,17 @@ _TRUTH = {
 }
 
 
-def section_for(study: str, evidence: Sequence[Evidence]) -> Section:
-    """The section for one study's evidence, in the technique's own words where it has them."""
-    own = _own_section(study)
-    return own(evidence) if own else generic_section(evidence)
+def section_for(study: str, evidence: Sequence[Evidence], artifacts: Path | None = None) -> Section:
+    """The section for one study's evidence, in the technique's own words where it has them.
+
+    Args:
+        artifacts: the run's folder of them, for techniques that show what they kept.
+    """
+    own = _own(study)
+    shown = own.section(evidence) if own else generic_section(evidence)
+    if artifacts is None or not hasattr(own, "kept"):
+        return shown
+    return replace(shown, subsections=[*shown.subsections, *own.kept(artifacts)])
 
 
 def generic_section(evidence: Sequence[Evidence]) -> Section:
@@ -104,7 +117,8 @@ def interval_row(row: Evidence, label: str) -> IntervalRow:
     return IntervalRow(label, row.value, row.low, row.high, kind=row.role, note=row.notes)
 
 
-def _own_section(study: str) -> Callable[[Sequence[Evidence]], Section] | None:
+def _own(study: str) -> Any:
+    """The technique's own module, or None."""
     # The name comes from a file: only a plain name may become part of an import.
     if not study.isidentifier():
         return None
@@ -114,7 +128,7 @@ def _own_section(study: str) -> Callable[[Sequence[Evidence]], Section] | None:
             return None
     except ModuleNotFoundError:
         return None
-    return import_module(module).section
+    return import_module(module)
 
 
 def _what_was_measured(evidence: Sequence[Evidence]) -> str:

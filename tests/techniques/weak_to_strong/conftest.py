@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toprope.models.heads import one_hot
 from toprope.techniques.weak_to_strong.confidence import Confidence
-from toprope.techniques.weak_to_strong.heads import one_hot
 from toprope.techniques.weak_to_strong.learners import Mix, Predict, ProbeLearner
 from toprope.techniques.weak_to_strong.trial import Trial
 

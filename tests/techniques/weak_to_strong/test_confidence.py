@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from toprope.models.heads import Axes, softmax
 from toprope.techniques.weak_to_strong.confidence import (
     Confidence,
     ConfidenceBySureness,
     Sureness,
     hardened,
 )
-from toprope.techniques.weak_to_strong.heads import Axes, softmax
 
 from .conftest import HALF1, TRUTH, probe, soft
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from toprope.models.heads import STRENGTHS, Axes, one_hot
 from toprope.techniques.weak_to_strong import learners
-from toprope.techniques.weak_to_strong.heads import STRENGTHS, Axes, one_hot
 from toprope.techniques.weak_to_strong.learners import ProbeLearner
 
 from .conftest import HALF1, HALF2, TEST, TRUTH, probe

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toprope.models.heads import one_hot
 from toprope.techniques.weak_to_strong import methods
 from toprope.techniques.weak_to_strong.confidence import Confidence, ConfidenceBySureness
-from toprope.techniques.weak_to_strong.heads import one_hot
 from toprope.techniques.weak_to_strong.methods import METHODS, Lesson
 
 from .conftest import HALF2, ITEMS, TEST, TRUTH, Recorder, make_trial, probe, soft

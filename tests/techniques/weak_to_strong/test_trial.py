@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toprope.techniques.weak_to_strong.heads import one_hot
+from toprope.models.heads import one_hot
 from toprope.techniques.weak_to_strong.measures import CONTROLS
 from toprope.techniques.weak_to_strong.methods import METHODS
 

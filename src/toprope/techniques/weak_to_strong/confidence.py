@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toprope.techniques.weak_to_strong.heads import one_hot
+from toprope.models.heads import one_hot
 
 
 @dataclass(frozen=True)

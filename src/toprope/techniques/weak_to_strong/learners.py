@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from toprope.techniques.weak_to_strong.heads import STRENGTHS, Axes
+from toprope.models.heads import STRENGTHS, Axes
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Item indices [n] -> probabilities [n, C]."""

@@ -15,9 +15,9 @@ from toprope.data.splits import Split, check_no_leak, split
 from toprope.errors import UserError, unknown
 from toprope.evidence import Cost, Evidence
 from toprope.lab import Lab
+from toprope.models.heads import softmax
 from toprope.study import Study
 from toprope.techniques.weak_to_strong.confidence import Confidence
-from toprope.techniques.weak_to_strong.heads import softmax
 from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
 from toprope.techniques.weak_to_strong.measures import CONTROLS, Measures, Outcome
 from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from toprope.models.heads import one_hot
 from toprope.techniques.weak_to_strong.confidence import Confidence
-from toprope.techniques.weak_to_strong.heads import one_hot
 from toprope.techniques.weak_to_strong.learners import Learner, Predict, mean_of
 from toprope.techniques.weak_to_strong.methods import FOLDS, METHODS, Lesson
 from toprope.techniques.weak_to_strong.zero_shot import calibrated

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from toprope.techniques.weak_to_strong.heads import STEPS, STRENGTHS, Axes, Head, one_hot, softmax
+from toprope.models.heads import STEPS, STRENGTHS, Axes, Head, one_hot, softmax
 
 
 def items(n: int, d: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,214 @@
+"""Chat: any chat model, in this process or served, asked the same way.
+
+A catalog name, `hf:OWNER/NAME` or a folder is a local model, through the same batching as the
+Inspect provider; anything else of the form PROVIDER/NAME (openai/gpt-4o, ollama/llama3.2) goes
+through Inspect's provider of that name, and only then does anything leave the machine.
+
+What becomes of a call is an outcome, never an exception that loses the others: a served model may
+be slow, limit its rate, drop connections, refuse, or answer garbage. Only what the user can mend
+(an unknown model, a key that isn't set) is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from toprope.errors import UserError
+from toprope.journal import Journal, key_of
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model
+
+Outcome = Literal["answered", "empty", "filtered", "timeout", "error"]
+"""answered: with text; empty: with none; filtered: a provider's filter withheld it; timeout, error:
+no answer came, after all retries."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of one call.
+
+    Attributes:
+        text: the answer, without the prefill.
+        tokens: of prompt and answer, as the model's provider counts them.
+        error: for people, where there was one.
+    """
+
+    text: str
+    outcome: Outcome
+    tokens: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+def is_served(name: str) -> bool:
+    """Whether a model's name is that of a served one: PROVIDER/NAME."""
+    if "/" not in name or name.startswith(("hf:", "toprope/", ".", "/", "~")):
+        return False
+    return not Path(name).is_dir()
+
+
+class Chat:
+    """A model to talk with.
+
+    Args:
+        name: as the user named it.
+        model: Inspect's.
+        fingerprint: of the weights, or the name of a served model: what a journaled answer holds
+            for.
+        timeout: seconds for a call of a served model, its retries included.
+        retries: how often a call of a served model is tried again.
+        concurrency: calls under way at once.
+        journal: where answers are kept; without one they aren't.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        fingerprint: str,
+        *,
+        timeout: float = 120.0,
+        retries: int = 3,
+        concurrency: int = 32,
+        journal: Journal | None = None,
+    ) -> None:
+        self.name, self.model, self.fingerprint = name, model, fingerprint
+        self.timeout, self.retries, self.concurrency = timeout, retries, concurrency
+        self.journal = journal
+        self.calls = 0
+        self.tokens = 0
+        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
+
+    @classmethod
+    def open(
+        cls, name: str, *, device: str | None = None, dtype: str | None = None, **limits: Any
+    ) -> Chat:
+        """The chat model of a name; limits are those of `Chat`.
+
+        Raises:
+            UserError: no such model or provider, its key isn't set, or it's no chat model.
+        """
+        from inspect_ai._util.error import PrerequisiteError
+        from inspect_ai.model import get_model
+
+        served = is_served(name)
+        arguments: dict[str, Any] = {} if served else {"device": device, "dtype": dtype}
+        full = name if served or name.startswith("toprope/") else f"toprope/{name}"
+        try:
+            model = get_model(full, memoize=False, **arguments)
+        except PrerequisiteError as error:
+            raise UserError(_one_line(error)) from None
+        except (ValueError, ImportError) as error:
+            raise UserError(f"model '{name}': {_one_line(error)}") from None
+        fingerprint = name if served else model.api.connection_key()
+        return cls(name, model, fingerprint, **limits)
+
+    async def ask(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        prefill: str = "",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Reply:
+        """The model's answer to a conversation.
+
+        Args:
+            messages: `[{"role": "user", "content": "..."}, ...]`.
+            prefill: the answer's first words, put in the model's mouth.
+
+        Raises:
+            UserError: what a user can mend, such as a chat template that refuses the messages.
+        """
+        key = key_of(
+            self.fingerprint, list(map(dict, messages)), prefill, max_tokens, temperature, seed
+        )
+        if self.journal is not None and (kept := self.journal.get(key)):
+            reply = Reply(**kept)
+        else:
+            async with self._slot():
+                reply = await self._ask(messages, prefill, max_tokens, temperature, seed)
+            if self.journal is not None:
+                self.journal.put(key, asdict(reply))
+        self.calls += 1
+        self.tokens += reply.tokens
+        return reply
+
+    def _slot(self) -> asyncio.Semaphore:
+        """Of the event loop that is running: a semaphore belongs to one."""
+        loop = asyncio.get_running_loop()
+        if self._slots is None or self._slots[0] is not loop:
+            self._slots = loop, asyncio.Semaphore(self.concurrency)
+        return self._slots[1]
+
+    async def _ask(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        prefill: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> Reply:
+        from inspect_ai._util.error import PrerequisiteError
+        from inspect_ai.model import GenerateConfig
+
+        served = is_served(self.name)
+        config = GenerateConfig(
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            max_connections=self.concurrency,
+            max_retries=self.retries if served else None,
+            timeout=max(1, round(self.timeout)) if served else None,
+        )
+        began = time.monotonic()
+        try:
+            # Inspect's own time-out is looked at between tries; a call that hangs needs another.
+            async with asyncio.timeout(self.timeout if served else None):
+                output = await self.model.generate(_as_inspect(messages, prefill), config=config)
+        except PrerequisiteError as error:
+            raise UserError(_one_line(error)) from None
+        except TimeoutError:
+            return Reply("", "timeout", 0, time.monotonic() - began, "no answer in time")
+        except Exception as error:
+            # Whatever a provider's client raises: the attempt is lost, the campaign isn't.
+            return Reply("", "error", 0, time.monotonic() - began, _one_line(error))
+        text = output.completion
+        if prefill and text.startswith(prefill):  # some providers give it back
+            text = text[len(prefill) :]
+        outcome: Outcome = "answered" if text.strip() else "empty"
+        if output.stop_reason == "content_filter":
+            outcome = "filtered"
+        tokens = output.usage.total_tokens if output.usage else 0
+        return Reply(text, outcome, tokens, time.monotonic() - began, output.error or "")
+
+
+def _as_inspect(messages: Sequence[Mapping[str, str]], prefill: str) -> list[Any]:
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    kinds = {
+        "system": ChatMessageSystem,
+        "user": ChatMessageUser,
+        "assistant": ChatMessageAssistant,
+    }
+    chat = [kinds[message["role"]](content=message["content"]) for message in messages]
+    return [*chat, ChatMessageAssistant(content=prefill)] if prefill else chat
+
+
+def _one_line(error: BaseException) -> str:
+    """What an error says, for people, without the keys that it may quote."""
+    said = re.sub(r"\[/?[a-z ]+\]", "", str(error)) or type(error).__name__
+    line = " ".join(said.split())[:300]
+    for name, value in os.environ.items():
+        if len(value) >= 8 and re.search(r"KEY|TOKEN|SECRET|PASSWORD", name):
+            line = line.replace(value, f"[{name}]")
+    return line
