@@ -14,6 +14,8 @@ import yaml
 from toprope.cli import main
 from toprope.data.config import DatasetConfig
 from toprope.ladder.config import make_ladder
+from toprope.techniques.redteam.attacks import FAMILIES
+from toprope.techniques.redteam.study import RedTeam
 from toprope.techniques.weak_to_strong.methods import METHODS
 from toprope.techniques.weak_to_strong.study import WeakToStrong
 
@@ -89,17 +91,21 @@ def test_a_link_leads_somewhere(page: Path):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def settings_table() -> dict[str, tuple[str, str]]:
-    page = (ROOT / "docs/techniques/weak-to-strong.md").read_text()
-    table = page.split("## Settings")[1].split("\n## ")[0]
+STUDY_PAGES = {"weak-to-strong": WeakToStrong, "red-teaming": RedTeam}
+
+
+def settings_table(page: str) -> dict[str, tuple[str, str]]:
+    text = (ROOT / "docs/techniques" / f"{page}.md").read_text()
+    table = text.split("## Settings")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
     return {name: (default, about) for name, default, about in rows}
 
 
-def test_the_settings_table_is_the_studys_own():
-    table = settings_table()
-    assert list(table) == list(WeakToStrong.model_fields)
-    for name, field in WeakToStrong.model_fields.items():
+@pytest.mark.parametrize("page", STUDY_PAGES)
+def test_the_settings_table_is_the_studys_own(page: str):
+    table, study = settings_table(page), STUDY_PAGES[page]
+    assert list(table) == list(study.model_fields)
+    for name, field in study.model_fields.items():
         default, about = table[name]
         assert about == field.description, name
         if field.is_required():
@@ -109,6 +115,12 @@ def test_the_settings_table_is_the_studys_own():
         else:
             values = field.default if isinstance(field.default, tuple) else (field.default,)
             assert default == ", ".join(f"`{value}`" for value in values), name
+
+
+def test_every_attack_is_described():
+    page = (ROOT / "docs/techniques/red-teaming.md").read_text()
+    table = page.split("## Attacks")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(FAMILIES)
 
 
 def test_every_method_is_described():
