@@ -110,8 +110,8 @@ class Front:
     rng: Rng
     limits: Limits = field(default_factory=Limits)
     stopped: str = ""
-    _calls: int = 0
-    _answers: int = 0
+    _calls: int = field(default=0, init=False)
+    _answers: int = field(default=0, init=False)
 
     async def once(
         self, behaviours: Sequence[Behaviour], arms: Sequence[Attack], advance: Report
@@ -120,6 +120,12 @@ class Front:
 
         Stops between batches where a limit is reached; what was attempted is returned.
         """
+
+        async def first(search: Search) -> Attempt | None:
+            attempt = await self._first(search)
+            advance(1)
+            return attempt
+
         pairs = [(one, arm) for one in behaviours for arm in arms]
         found: list[Attempt] = []
         step = max(1, 4 * self.target.chat.concurrency)
@@ -128,10 +134,9 @@ class Front:
                 break
             some = pairs[at : at + step]
             searches = [self._search(one, arm, Budget(MOST_TURNS)) for one, arm in some]
-            tried = await _together([self._first(search) for search in searches])
+            tried = await _together([first(search) for search in searches])
             found += [attempt for attempt in tried if attempt is not None]
             await _closed(searches)
-            advance(len(some))
         return found
 
     async def campaign(

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -215,16 +216,21 @@ class RedTeam(Study):
         seconds: dict[str, float] = {}
 
         async def once(
-            what: str, behaviours: Sequence[Behaviour], some: Sequence[Attack]
+            what: str,
+            behaviours: Sequence[Behaviour],
+            some: Sequence[Attack],
+            by: Front | None = None,
         ) -> list[Attempt]:
             async with _timed(seconds, what):
                 with lab.progress(what, len(behaviours) * len(some)) as task:
-                    return await front.once(behaviours, some, task.advance)
+                    return await (by or front).once(behaviours, some, task.advance)
 
         harmless = {}
+        # Whether it was refused is all that is asked of these.
+        mild = replace(front, target=replace(front.target, judge=RefusalJudge()))
         for name in self.harmless:
             asked = self._harmless(lab, name).behaviours
-            harmless[name] = await once(f"asking {name}", asked, [Direct()])
+            harmless[name] = await once(f"asking {name}", asked, [Direct()], mild)
         library = Library.load(Path(self.library)) if self.library else Library()
         plain = [Direct(), *attacks]
         sweep = await once("trying each attack", search.behaviours, plain)
