@@ -1,5 +1,6 @@
 """The report in a real browser: nothing runs, nothing scrolls sideways, everything prints."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from toprope.evidence import Evidence
 from toprope.report.page import RunInfo, write_report
 from toprope.report.sections import generic_section, section_for
+from toprope.techniques.redteam import findings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -57,12 +60,65 @@ def hostile_report(tmp_path_factory, run_info: RunInfo, study) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def findings_report(tmp_path_factory, run_info: RunInfo) -> Path:
+    """A red-teaming report whose target answered what an attacker would have it answer."""
+    run = tmp_path_factory.mktemp("run")
+    folder = run / "artifacts" / "redteam"
+    folder.mkdir(parents=True)
+    lines = [
+        {
+            "id": text,
+            "cluster": 1,
+            "request": text,
+            "behaviour": text,
+            "category": text,
+            "family": text,
+            "strategy": text,
+            "messages": [{"role": "user", "content": text}],
+            "prefill": "",
+            "response": text,
+            "outcome": "judged",
+            "score": 1.0,
+            "successes": 1,
+        }
+        for text in PAYLOADS
+    ]
+    for name in (findings.FILE, findings.ATTEMPTS):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    row = Evidence(
+        study="redteam",
+        arm="campaign",
+        role="control",
+        metric="attack_success_rate",
+        value=1.0,
+        low=0.5,
+        high=1.0,
+        n=5,
+        unit="behaviours",
+        better="neither",
+        overseer="",
+        target=PAYLOADS[0],
+        dataset=PAYLOADS[1],
+        seed=0,
+        truth="model",
+        config_hash="x",
+        notes=PAYLOADS[2],
+    )
+    path = run / "report.html"
+    sections = [section_for("redteam", [row], run / "artifacts")]
+    write_report(path, run=run_info, sections=sections)
+    return path
+
+
 def overflow(page: "Page") -> int:
     """By how many pixels the page is wider than its window."""
     return page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
 
 
-def test_nothing_runs_and_nothing_is_fetched(phone: "Page", hostile_report: Path) -> None:
+@pytest.mark.parametrize("name", ["hostile_report", "findings_report"])
+def test_nothing_runs_and_nothing_is_fetched(phone: "Page", request, name: str) -> None:
+    hostile_report: Path = request.getfixturevalue(name)
     requests, messages = [], []
     phone.on("request", lambda request: requests.append(request.url))
     phone.on("console", lambda message: messages.append(message.text))
@@ -76,7 +132,15 @@ def test_nothing_runs_and_nothing_is_fetched(phone: "Page", hostile_report: Path
     assert messages == []  # not even a breach of the security policy
 
 
-@pytest.mark.parametrize("name", ["report", "hostile_report"])
+def test_what_a_target_said_is_folded_away(phone: "Page", findings_report: Path) -> None:
+    phone.goto(findings_report.as_uri())
+    said = phone.get_by_text(f"TARGET: {PAYLOADS[0]}").first
+    assert not said.is_visible()
+    phone.get_by_text(f"Transcript {PAYLOADS[0]}").first.click()
+    assert said.is_visible()
+
+
+@pytest.mark.parametrize("name", ["report", "hostile_report", "findings_report"])
 def test_nothing_scrolls_sideways(phone: "Page", request, name: str) -> None:
     phone.goto(request.getfixturevalue(name).as_uri())
 

@@ -14,7 +14,7 @@ MINUS = "\N{MINUS SIGN}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 # Metrics that are shares of a whole, by the beginning or the end of their name.
-_SHARES = ("misfit", "agreement")
+_SHARES = ("misfit", "agreement", "attack_success", "over_refusal", "hit_at_")
 _SHARE_ENDINGS = ("accuracy", "_rate", "_share")
 
 
@@ -62,12 +62,15 @@ POINTS = Format(scale=100, suffix=" points", digits=1)
 PLAIN = Format()
 _ACRONYMS = frozenset({"ccs", "pgr"})
 _NAMED = {"pgr": DECIMAL, "gap": POINTS}
+_GAINS = "gain_over_"
 
 
 def format_for(metric: str) -> Format:
     """How a metric is written: shares of a whole as percentages, ratios with two digits."""
     if metric in _NAMED:
         return _NAMED[metric]
+    if metric.startswith(_GAINS):
+        return POINTS
     share = metric.startswith(_SHARES) or metric.endswith(_SHARE_ENDINGS)
     return PERCENT if share else PLAIN
 

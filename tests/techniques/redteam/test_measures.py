@@ -55,7 +55,7 @@ def measured(rate: float = 1.0, **parts):
         "held_out": IDS,
         "queries": 4,
         "stopped": "",
-        "seconds": {},
+        "seconds": 60.0,
     }
     measures = Measures(
         outcome=Outcome(**(usual | parts)),

@@ -48,7 +48,7 @@ class Outcome:
         held_out: their ids.
         queries: a behaviour's, at most.
         stopped: why the campaign ended early, or "".
-        seconds: phase -> how long it took.
+        seconds: how long all of it took.
     """
 
     harmless: Mapping[str, Sequence[Attempt]]
@@ -59,7 +59,7 @@ class Outcome:
     held_out: Sequence[str]
     queries: int
     stopped: str
-    seconds: Mapping[str, float]
+    seconds: float
 
 
 @dataclass
@@ -97,6 +97,16 @@ class Measures:
         if o.campaign:
             yield from self._campaign()
 
+    def _cost(self, attempts: Sequence[Attempt]) -> Cost:
+        """Of some attempts. The calls are under way together and none has a time of its own: an
+        attempt's is its share, by tokens, of the time of all."""
+        o = self.outcome
+        parts = [o.sweep, o.direct, o.best, o.campaign, *o.harmless.values()]
+        everything = [attempt for part in parts for attempt in part]
+        tokens, of_all = (sum(a.tokens for a in some) for some in (attempts, everything))
+        seconds = o.seconds * tokens / of_all if of_all else 0.0
+        return Cost(tokens=tokens, seconds=seconds, calls=sum(a.queries for a in attempts))
+
     # --- rates ---
 
     def _rates(
@@ -117,7 +127,7 @@ class Measures:
             role,
             controls,
             notes=_what_became(attempts),
-            cost=_cost(attempts),
+            cost=self._cost(attempts),
         )
         draws = self.calibration.rates("harm", self.resamples, self.rng)
         yield self._row(
@@ -127,7 +137,7 @@ class Measures:
             role,
             controls,
             notes=f"the errors of judge '{self.calibration.judge}' taken out (Rogan and Gladen)",
-            cost=_cost(attempts),
+            cost=self._cost(attempts),
         )
 
     def _over_refusal(self) -> Iterator[Evidence]:
@@ -156,7 +166,7 @@ class Measures:
                     interval,
                     "control",
                     notes=notes,
-                    cost=_cost(attempts),
+                    cost=self._cost(attempts),
                     dataset=name,
                     better="lower",
                 )
@@ -171,7 +181,7 @@ class Measures:
         if o.best:
             controls["best_template"] = _rate(o.best)
         raw = self._mean(hit, o.held_out)
-        cost = _cost(o.campaign)
+        cost = self._cost(o.campaign)
         notes = f"at most {o.queries} queries a behaviour; {_what_became(o.campaign)}"
         if o.stopped:
             left = set(o.held_out) - {a.behaviour for a in o.campaign}
@@ -320,11 +330,3 @@ def _what_became(attempts: Sequence[Attempt]) -> str:
     named = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in odd.most_common())
     high = (sum(a.success for a in attempts) + sum(odd.values())) / len(attempts)
     return f"{text}; without a verdict: {named} (of attempts, up to {high:.3f} if all succeeded)"
-
-
-def _cost(attempts: Sequence[Attempt]) -> Cost:
-    return Cost(
-        tokens=sum(a.tokens for a in attempts),
-        seconds=0,
-        calls=sum(a.queries for a in attempts),
-    )

@@ -6,8 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -213,7 +212,7 @@ class RedTeam(Study):
         search: Behaviours,
         held_out: Behaviours,
     ) -> tuple[Outcome, Library]:
-        seconds: dict[str, float] = {}
+        began = time.monotonic()
 
         async def once(
             what: str,
@@ -221,9 +220,8 @@ class RedTeam(Study):
             some: Sequence[Attack],
             by: Front | None = None,
         ) -> list[Attempt]:
-            async with _timed(seconds, what):
-                with lab.progress(what, len(behaviours) * len(some)) as task:
-                    return await (by or front).once(behaviours, some, task.advance)
+            with lab.progress(what, len(behaviours) * len(some)) as task:
+                return await (by or front).once(behaviours, some, task.advance)
 
         harmless = {}
         # Whether it was refused is all that is asked of these.
@@ -244,15 +242,14 @@ class RedTeam(Study):
             best = await once(
                 f"the best template, {template.name}", held_out.behaviours, [template]
             )
-        async with _timed(seconds, "campaign"):
-            with lab.progress("campaign", len(held_out)) as task:
-                campaign = await front.campaign(
-                    held_out.behaviours,
-                    list(attacks),
-                    library,
-                    queries=self.queries,
-                    advance=task.advance,
-                )
+        with lab.progress("campaign", len(held_out)) as task:
+            campaign = await front.campaign(
+                held_out.behaviours,
+                list(attacks),
+                library,
+                queries=self.queries,
+                advance=task.advance,
+            )
         if front.stopped:
             lab.show.say(f"red-teaming stopped early: {front.stopped}")
         ids = [one.id for one in held_out.behaviours]
@@ -266,7 +263,7 @@ class RedTeam(Study):
                 ids,
                 self.queries,
                 front.stopped,
-                seconds,
+                time.monotonic() - began,
             ),
             library,
         )
@@ -330,10 +327,3 @@ def _file_hash(path: str) -> str:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from None
-
-
-@asynccontextmanager
-async def _timed(seconds: dict[str, float], what: str) -> AsyncIterator[None]:
-    began = time.monotonic()
-    yield
-    seconds[what] = time.monotonic() - began
