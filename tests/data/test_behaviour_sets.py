@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from toprope.data import load
 from toprope.data.behaviours import load_behaviours
+from toprope.techniques.redteam.judges.calibration import about_of, pairs_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "behaviours"
 SIZES = {
@@ -33,3 +35,28 @@ def test_a_description_reads_its_set(name: str):
         one.harmful == (name not in {"xstest_safe", "mitre_frr"}) for one in found.behaviours
     )
     assert all(one.category for one in found.behaviours)
+
+
+JUDGED = Path(__file__).parents[2] / "examples" / "judged"
+ANSWERS = {
+    "harmbench_judge_val": 602,
+    "pyrit_objective": 394,
+    "pyrit_refusals": 105,
+    "xstest_refusals": 2234,
+    "xstest_unsafe_answers": 997,
+}
+
+
+def test_every_set_of_judged_answers_is_tried():
+    assert {path.stem for path in JUDGED.glob("*.yaml")} == set(ANSWERS)
+
+
+@pytest.mark.skipif("TOPROPE_DATA" not in os.environ, reason="needs a data folder: TOPROPE_DATA")
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_set_of_judged_answers_is_read_as_pairs(name: str):
+    found = load(str(JUDGED / f"{name}.yaml"))
+    assert len(found) == ANSWERS[name]
+    assert about_of(found) == ("refusal" if "refusals" in name else "harm")
+    request, answer = pairs_of(found)[0]
+    assert request.strip()
+    assert request != answer

@@ -13,6 +13,7 @@ from toprope.techniques.redteam.judges import calibration, make_judge
 from toprope.techniques.redteam.judges.calibration import Calibration, calibrate, find, keep
 from toprope.techniques.redteam.judges.refusal import RefusalJudge, refuses
 from toprope.techniques.redteam.judges.rubric import RubricJudge, grade
+from toprope.techniques.redteam.judges.trained import TrainedJudge
 
 from .conftest import Scripted
 
@@ -143,3 +144,27 @@ def test_the_judges_that_come_along_are_calibrated():
 def test_an_unknown_judge_gets_the_nearest():
     with pytest.raises(UserError, match="unknown judge 'refusals': did you mean 'refusal'"):
         make_judge("refusals", lab=None)  # type: ignore[arg-type]
+
+
+def test_the_trained_judge_judges_together_what_waits(monkeypatch):
+    seen: list[int] = []
+
+    def judge_all(self, pairs):
+        seen.append(len(pairs))
+        if any(response == "break" for _, response in pairs):
+            raise RuntimeError("broken")
+        return [Verdict(float(len(response)) / 10) for _, response in pairs]
+
+    monkeypatch.setattr(TrainedJudge, "judge_all", judge_all)
+    judge = TrainedJudge("t", None, 1, None, {})  # type: ignore[arg-type]
+
+    async def all_of(texts: list[str]) -> list[Verdict]:
+        return list(await asyncio.gather(*(judge.judge("q", text) for text in texts)))
+
+    verdicts = asyncio.run(all_of(["a" * i for i in range(10)]))
+    assert [one.score for one in verdicts] == [i / 10 for i in range(10)]
+    assert sum(seen) == 10
+    assert len(seen) <= 2
+    with pytest.raises(RuntimeError, match="broken"):
+        asyncio.run(all_of(["a", "break"]))
+    assert asyncio.run(all_of(["abc"]))[0].score == 0.3

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,12 @@ RESPONSE_CHARACTERS = 900
 """Of the answer's beginning."""
 
 
+MOST_TOGETHER = 32
+"""Answers judged in one go."""
+
+Asked = tuple[tuple[str, str], "asyncio.Future[Verdict]"]
+
+
 @dataclass(frozen=True)
 class TrainedJudge:
     """A head, and the model that it reads.
@@ -51,6 +57,8 @@ class TrainedJudge:
     layer: int
     head: Head
     about: dict[str, Any]
+    _waiting: list[Asked] = field(default_factory=list, repr=False)
+    _busy: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
 
     @property
     def version(self) -> str:
@@ -59,7 +67,30 @@ class TrainedJudge:
         return digest.hexdigest()[:16]
 
     async def judge(self, request: str, response: str) -> Verdict:
-        return (await asyncio.to_thread(self.judge_all, [(request, response)]))[0]
+        """Answers that come while others are being judged are judged together after them."""
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self._waiting.append(((request, response), verdict))
+        if len(self._waiting) == 1 and not self._busy:
+            self._busy.append(asyncio.ensure_future(self._judge_waiting()))
+        return await verdict
+
+    async def _judge_waiting(self) -> None:
+        try:
+            while self._waiting:
+                some = self._waiting[:MOST_TOGETHER]
+                del self._waiting[:MOST_TOGETHER]
+                try:
+                    found = await asyncio.to_thread(self.judge_all, [pair for pair, _ in some])
+                except BaseException as error:
+                    _fail(some, error)
+                    raise
+                for (_, verdict), one in zip(some, found, strict=True):
+                    if not verdict.done():
+                        verdict.set_result(one)
+        finally:
+            self._busy.clear()
+            _fail(self._waiting, asyncio.CancelledError())
+            self._waiting.clear()
 
     def judge_all(
         self, pairs: Sequence[tuple[str, str]], *, progress: Progress | None = None
@@ -102,6 +133,12 @@ class TrainedJudge:
         }
         save_file(tensors, folder / "head.safetensors")
         (folder / "judge.json").write_text(json.dumps(self.about, indent=1) + "\n")
+
+
+def _fail(some: Sequence[Asked], error: BaseException) -> None:
+    for _, verdict in some:
+        if not verdict.done():
+            verdict.set_exception(error)
 
 
 def train(
