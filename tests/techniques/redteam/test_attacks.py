@@ -3,6 +3,9 @@
 import base64
 import codecs
 import json
+import random
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,7 @@ from .conftest import NO, Scripted, attempts, case
 
 
 def test_every_family_has_arms_that_say_so():
-    known = [family for family in FAMILIES if family != "in_the_wild"]
+    known = [family for family in FAMILIES if family not in {"in_the_wild", "pyrit"}]
     found = arms(known)
     assert list(dict.fromkeys(arm.family for arm in found)) == known
     assert len({(arm.family, arm.name) for arm in found}) == len(found)
@@ -173,3 +176,63 @@ def test_crescendo_goes_on_from_answers_and_takes_back_refusals(behaviour: Behav
 )
 def test_a_field_is_read_from_what_small_models_write(text: str, found: str):
     assert field_of(text, "prompt") == found
+
+
+class _Result:
+    def __init__(self, text: str) -> None:
+        self.output_text = text
+
+
+class ShuffleConverter:
+    async def convert_async(self, *, prompt: str, input_type: str) -> _Result:
+        assert input_type == "text"
+        return _Result("".join(random.sample(prompt, len(prompt))))
+
+
+class NeedsAModelConverter:
+    def __init__(self) -> None:
+        raise ValueError("converter_target is required")
+
+
+class PictureConverter:
+    SUPPORTED_OUTPUT_TYPES = ("image_path",)
+
+
+@pytest.fixture
+def pyrit(monkeypatch) -> None:
+    """Stands in for PyRIT, which is an optional package."""
+    module = types.ModuleType("pyrit.converter")
+    for kind in (ShuffleConverter, NeedsAModelConverter, PictureConverter):
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "pyrit", types.ModuleType("pyrit"))
+    monkeypatch.setitem(sys.modules, "pyrit.converter", module)
+
+
+def test_pyrits_converters_come_in_without_touching_other_random_numbers(
+    pyrit: None, behaviour: Behaviour
+):
+    [arm] = arms(["pyrit"])
+    assert arm.name == "Shuffle"
+    random.seed(1)
+    expected = random.random()
+    random.seed(1)
+    first, second = (attempts(arm, case(behaviour, Scripted(lambda _: NO)))[0] for _ in range(2))
+    assert random.random() == expected
+    assert first.messages == second.messages
+    assert sorted(first.messages[0]["content"]) == sorted(behaviour.text)
+
+
+def test_without_pyrit_it_says_what_to_install(monkeypatch):
+    for name in ("pyrit", "pyrit.converter", "pyrit.prompt_converter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"pip install 'toprope\[pyrit\]'"):
+        arms(["pyrit"])
+
+
+def test_the_real_converters_run(behaviour: Behaviour):
+    pytest.importorskip("pyrit")
+    found = arms(["pyrit"])
+    assert len(found) >= 40
+    for arm in found:
+        for attempt in attempts(arm, case(behaviour, Scripted(lambda _: NO))):
+            assert attempt.messages[0]["content"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toprope.errors import UserError, unknown
-from toprope.techniques.redteam.attacks import persuasion, templated
+from toprope.techniques.redteam.attacks import persuasion, pyrit, templated
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.best_of_n import BestOfN
 from toprope.techniques.redteam.attacks.crescendo import Crescendo
@@ -26,7 +26,7 @@ TEMPLATES = (
 )
 WITHOUT_A_MODEL = (*TEMPLATES, "encoding", "best_of_n", "many_shot", "prefill")
 WITH_A_MODEL = ("pair", "tap", "crescendo", "persuasion")
-FAMILIES = (*WITHOUT_A_MODEL, *WITH_A_MODEL, "gcg", "in_the_wild")
+FAMILIES = (*WITHOUT_A_MODEL, *WITH_A_MODEL, "gcg", "in_the_wild", "pyrit")
 SHOTS = (4, 16)
 
 
@@ -62,6 +62,8 @@ def _family(
         if not templates:
             raise UserError("the attack 'in_the_wild' needs a file: templates: PATH")
         return templated.from_file(templates, root=root)
+    if family == "pyrit":
+        return pyrit.converters()
     if family == "persuasion":
         if techniques:
             return persuasion.from_file(techniques, root=root)
