@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toprope.cli.study import default_name, study_command
+from toprope.cli.study import MORE_FLAGS, default_name, study_command
 from toprope.study import STUDIES
 
 from ..fake_studies import runs_of
 
-MODELS = ("--weak", "fake-weak", "--strong", "fake-strong")
+MODELS = ("--overseer", "fake-weak", "--target", "fake-strong")
 GIVEN = (*MODELS, "--data", "fake-a", "--quiet")
 
 
@@ -35,10 +35,13 @@ def test_it_makes_the_run_that_a_ladder_of_one_rung_makes(toprope) -> None:
     assert runs_of(folder) == ["fake-a"]
 
 
-def test_overseer_and_target_are_names_of_the_same_options(toprope) -> None:
+def test_a_study_may_have_other_names_for_overseer_and_target(toprope, monkeypatch) -> None:
+    """As weak-to-strong has: a study without them takes --overseer and --target alone."""
+    assert set(MORE_FLAGS) == {"weak_to_strong"}
     toprope("fake-study", *GIVEN)
-    long = ("--overseer", "fake-weak", "--target", "fake-strong", "--data", "fake-a", "--quiet")
-    toprope("fake-study", *long)
+    monkeypatch.setitem(MORE_FLAGS, "fake_study", MORE_FLAGS["weak_to_strong"])
+    other = ("--weak", "fake-weak", "--strong", "fake-strong", "--data", "fake-a", "--quiet")
+    assert toprope("fake-study", *other).exit_code == 0
 
     assert runs_of(Path("runs/fake-study-fake-weak-fake-strong-fake-a")) == ["fake-a"]
 
@@ -72,9 +75,10 @@ def test_the_help_says_what_the_fields_say(toprope) -> None:
 
     assert "Measure nothing at all, and say so with an interval." in text
     assert (
-        "toprope fake-study --weak smollm2-135m --strong qwen2.5-coder-0.5b --data cities" in text
+        "toprope fake-study --overseer smollm2-135m --target qwen2.5-coder-0.5b --data cities"
+        in text
     )
-    assert "--weak, --overseer OVERSEER The weaker or more trusted model [required]" in text
+    assert "--overseer OVERSEER The weaker or more trusted model [required]" in text
     assert "--data DATA What it would read [required]" in text
     assert "--arms, --methods naive|confidence,... The arms [default: naive]" in text
     assert "--mode [probe|lora] [default: probe]" in text
@@ -86,7 +90,7 @@ def test_the_help_says_what_the_fields_say(toprope) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "Missing option '--weak' / '--overseer' (see 'toprope fake-study --help')"),
+        ((), "Missing option '--overseer' (see 'toprope fake-study --help')"),
         ((*GIVEN, "--methods", "naive,confidnce"), "unknown value 'confidnce' in --arms: "
          "did you mean 'confidence'? known: confidence, naive"),
         ((*GIVEN, "--mode", "prob"), "unknown value 'prob' in --mode: did you mean 'probe'?"),
@@ -111,6 +115,8 @@ def test_the_default_name_is_the_same_for_the_same_command_and_fits_a_folder() -
     assert default_name("weak-to-strong", {"overseer": "a", "target": "b"}, {"data": "cities"}) == (
         "weak-to-strong-a-b-cities"
     )
+    attacked = {"overseer": "none", "target": "b"}
+    assert default_name("redteam", attacked, {"behaviours": "jbb"}) == "redteam-b-jbb"
     name = default_name("weak-to-strong", rung, address)
     assert re.fullmatch(r"weak-to-strong-smollm2-135m-hf-Qwen-Qwen3-4B-[\w.-]+-[0-9a-f]{8}", name)
     assert len(name) <= 100

@@ -16,9 +16,13 @@ from toprope.cli.options import run_options
 from toprope.ladder.config import FROM_RUNG, make_ladder
 from toprope.study import Study, make_study, study_class
 
-MORE_FLAGS = {"overseer": ("--weak",), "target": ("--strong",)}
+MORE_FLAGS = {"weak_to_strong": {"overseer": ("--weak",), "target": ("--strong",)}}
+"""Study -> field -> what the literature calls it."""
+
 EXAMPLES = {"overseer": "smollm2-135m", "target": "qwen2.5-coder-0.5b", "data": "cities"}
 LONGEST_NAME = 80
+NOBODY = "none"
+"""An overseer that there isn't."""
 
 
 def study_command(name: str) -> click.Command:
@@ -31,7 +35,7 @@ def study_command(name: str) -> click.Command:
 
     command = click.command(
         name=name.replace("_", "-"),
-        params=list(fields.options(cls, MORE_FLAGS)),
+        params=list(fields.options(cls, MORE_FLAGS.get(name, {}))),
         help=_help(cls),
         epilog=_EPILOG,
     )(run_options(callback))
@@ -56,7 +60,8 @@ def _help(cls: type[Study]) -> str:
         if not field.is_required():
             continue
         example = field.examples[0] if field.examples else EXAMPLES.get(name, name.upper())
-        words += [[*MORE_FLAGS.get(name, ()), f"--{name.replace('_', '-')}"][0], str(example)]
+        flags = MORE_FLAGS.get(cls.name, {}).get(name, ())
+        words += [[*flags, f"--{name.replace('_', '-')}"][0], str(example)]
     return f"{about}\n\n\b\n{' '.join(words)}"
 
 
@@ -81,8 +86,9 @@ def default_name(command: str, rung: dict[str, str], settings: dict[str, Any]) -
 
     Where an address doesn't fit into a folder's name, a hash of the whole tells it from others.
     """
-    parts = [command, rung["overseer"], rung["target"], settings.get("data")]
-    whole = "-".join(str(part) for part in parts if part)
+    of = settings.get("data") or settings.get("behaviours")
+    parts = [command, rung["overseer"], rung["target"], of]
+    whole = "-".join(str(part) for part in parts if part and part != NOBODY)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip("-.")
     if name == whole and len(name) <= LONGEST_NAME:
         return name
