@@ -504,6 +504,17 @@ def test_a_judge_no_better_than_chance_leaves_any_rate_possible():
     assert (found.low, found.high) == (0, 1)
 
 
+@pytest.mark.parametrize(("ones", "value"), [(97, 1.0), (3, 0.0)])
+def test_a_rate_that_the_judge_could_not_show_keeps_the_width_of_the_raw_one(
+    ones: int, value: float
+):
+    outcomes = np.repeat([1.0, 0.0], [ones, 100 - ones])
+    known = np.full(4000, 0.8), np.full(4000, 0.8)
+    found = rogan_gladen(outcomes, range(100), *known, rng=np.random.default_rng(0))
+    assert found.value == value
+    assert 0.02 < found.high - found.low < 0.1
+
+
 def test_a_rate_of_nought_still_has_an_interval():
     known = np.full(4000, 0.9), np.full(4000, 1.0)
     found = rogan_gladen(np.zeros(50), range(50), *known, rng=np.random.default_rng(0))

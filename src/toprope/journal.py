@@ -55,7 +55,7 @@ class Journal:
 
     def put(self, key: str, answer: Any) -> None:
         """Keeps an answer. It survives the process's death, though not a power cut."""
-        line = json.dumps({"key": key, "answer": answer}, ensure_ascii=False)
+        line = json.dumps({"key": key, "answer": answer})
         with self._turn:
             self._answers[key] = answer
             self._file.write(line + "\n")
@@ -76,8 +76,8 @@ class Journal:
         whole, _, cut = content.rpartition("\n")
         lines = whole.split("\n") if whole else []
         try:
-            records = [json.loads(line) for line in lines]
-        except json.JSONDecodeError:
+            records = [dict(json.loads(line)) for line in lines]
+        except (json.JSONDecodeError, TypeError, ValueError):
             raise UserError(f"{self.path} is damaged: move it away to begin anew") from None
         if not records:
             return False

@@ -121,6 +121,10 @@ def rogan_gladen(
     raw rate is then drawn from its posterior, with each cluster as one trial (Beta, with Jeffreys'
     prior). A resample in which the judge is no better than chance leaves any rate possible.
 
+    A raw rate that such a judge couldn't show (above its sensitivity, or below its false alarms)
+    says that the calibration doesn't fit these outcomes: the estimate is then 1 or 0, and the
+    interval reaches to that of the raw rate.
+
     Args:
         outcomes: [N], 0 or 1 as the judge has it.
         clusters: [N] labels: outcomes with the same label are drawn together.
@@ -147,7 +151,13 @@ def rogan_gladen(
         )
     estimates_R = _without_errors(rates_R, sensitivity_R, specificity_R)
     low, high = expanded_percentile(estimates_R, level, n_clusters - 1)
-    value = _without_errors(outcomes_N.mean(), sensitivity_R.mean(), specificity_R.mean())
+    raw_low, raw_high = expanded_percentile(rates_R, level, n_clusters - 1)
+    raw, sensitivity, specificity = outcomes_N.mean(), sensitivity_R.mean(), specificity_R.mean()
+    if raw > sensitivity:
+        low = min(low, raw_low)
+    if raw < 1 - specificity:
+        high = max(high, raw_high)
+    value = _without_errors(raw, sensitivity, specificity)
     return Interval(float(value), max(low, 0.0), min(high, 1.0), level, n_clusters, "rogan-gladen")
 
 

@@ -13,6 +13,7 @@ import importlib.resources
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -126,8 +127,8 @@ def code_version(package: str) -> str:
     """The release, and a hash of a package's sources, so that an edit makes its studies run
     again."""
     digest = hashlib.sha256()
-    for file in sorted(importlib.resources.files(package).iterdir(), key=lambda f: f.name):
-        if file.is_file() and not file.name.endswith(".pyc"):
+    for file in sorted(Path(str(importlib.resources.files(package))).rglob("*")):
+        if file.is_file() and file.suffix != ".pyc":
             digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:16]}"
 

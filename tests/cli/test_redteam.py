@@ -63,7 +63,7 @@ def test_what_was_exported_can_be_read_as_behaviours(run: Path, tmp_path: Path):
 def test_a_bad_finding_or_run_is_one_line(run: Path, tmp_path: Path):
     with pytest.raises(UserError, match="unknown finding 'x'"):
         main(["findings", "show", str(run), "x"], standalone_mode=False)
-    with pytest.raises(UserError, match="no findings at"):
+    with pytest.raises(UserError, match="no findings in"):
         main(["findings", "list", str(tmp_path)], standalone_mode=False)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from toprope.errors import UserError
 from toprope.journal import Journal
-from toprope.models.chat import Chat, is_served
+from toprope.models.chat import PATIENCE, Chat, is_served
 
 KEY = "sk-a-secret-of-the-test"
 ASK = [{"role": "user", "content": "Hello?"}]
@@ -156,6 +156,33 @@ def test_a_journaled_answer_is_not_asked_for_again(serve, tmp_path: Path):
             assert ask(chat).text == "once"
             assert ask(chat, seed=1).text == "once"
     assert len(server.asked) == 0
+
+
+def test_what_never_came_is_asked_again_at_the_next_start(serve, tmp_path: Path):
+    with Journal(tmp_path / "j.jsonl", {}) as journal:
+        chat, _ = serve("slow", timeout=1.0, retries=0, journal=journal)
+        assert ask(chat).outcome == "timeout"
+    with Journal(tmp_path / "j.jsonl", {}) as journal:
+        chat, _ = serve("say back again", journal=journal)
+        assert ask(chat).text == "back again"
+
+
+def test_a_model_of_which_nothing_comes_is_the_users_to_mend(serve):
+    chat, _ = serve("drop", timeout=2.0, retries=0)
+
+    async def many() -> None:
+        await asyncio.gather(*(chat.ask(ASK, seed=seed) for seed in range(PATIENCE)))
+
+    with pytest.raises(UserError, match=f"none of the first {PATIENCE} calls"):
+        asyncio.run(many())
+
+
+def test_half_a_character_does_not_break_the_journal(serve, tmp_path: Path):
+    with Journal(tmp_path / "j.jsonl", {}) as journal:
+        chat, _ = serve("say \ud83d", journal=journal)
+        assert ask(chat).outcome == "answered"
+    with Journal(tmp_path / "j.jsonl", {}) as journal:
+        assert len(journal) == 1
 
 
 def test_a_key_that_is_not_set_is_named(monkeypatch):

@@ -64,7 +64,7 @@ def hostile_report(tmp_path_factory, run_info: RunInfo, study) -> Path:
 def findings_report(tmp_path_factory, run_info: RunInfo) -> Path:
     """A red-teaming report whose target answered what an attacker would have it answer."""
     run = tmp_path_factory.mktemp("run")
-    folder = run / "artifacts" / "redteam"
+    folder = run / "artifacts" / "redteam" / "of-this-target"
     folder.mkdir(parents=True)
     lines = [
         {
@@ -81,6 +81,7 @@ def findings_report(tmp_path_factory, run_info: RunInfo) -> Path:
             "outcome": "judged",
             "score": 1.0,
             "successes": 1,
+            "target": {"name": text},
         }
         for text in PAYLOADS
     ]

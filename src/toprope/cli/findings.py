@@ -12,21 +12,21 @@ import click
 from toprope.cli.group import Group
 from toprope.cli.options import device as device_option
 from toprope.cli.options import dtype as dtype_option
-from toprope.errors import unknown
+from toprope.errors import UserError, unknown
 from toprope.lab import Lab
 from toprope.progress import Progress
 from toprope.report.text import clean
 from toprope.run import ARTIFACTS
 from toprope.techniques.redteam import garak
-from toprope.techniques.redteam.findings import FILE, load
+from toprope.techniques.redteam.findings import load
 
 
 @click.group(cls=Group)
 def findings() -> None:
     """Look into the failures that red-teaming found, see one again, or hand them on.
 
-    All of them are JSON lines in RUN/artifacts/redteam/findings.jsonl, ready to train on. They hold
-    harmful text.
+    All of them are JSON lines, ready to train on: findings.jsonl in RUN/artifacts/redteam, a folder
+    for each target and set. They hold harmful text.
 
     \b
     toprope findings list runs/my-run
@@ -107,12 +107,19 @@ def to_garak(run: Path, out: Path) -> None:
     toprope findings garak runs/my-run my-run.report.jsonl
     """
     rows = garak.exported(_all(run))
-    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    _write(out, "".join(json.dumps(row) + "\n" for row in rows))
     click.echo(f"{len(rows) - 1} attempts: {out}")
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}") from None
+
+
 def _all(run: Path) -> list[dict[str, Any]]:
-    return load(run / ARTIFACTS / "redteam" / FILE)
+    return load(run / ARTIFACTS)
 
 
 def _one(run: Path, finding: str) -> Mapping[str, Any]:

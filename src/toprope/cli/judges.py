@@ -128,6 +128,8 @@ def train(
     """
     from toprope.techniques.redteam.judges import trained
 
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder for the judge")
     data = [_judged(name, data_dir, None) for name in sets]
     for one in data:
         if about_of(one) != "harm":
@@ -148,7 +150,7 @@ def _judged(name: str, data_dir: Path | None, limit: int | None) -> Dataset:
 
 def _check_not_trained_on(judge: object, data: Sequence[Dataset]) -> None:
     for one in data:
-        if one.fingerprint in getattr(judge, "about", {}).get("trained_on", {}).values():
+        if one.name in getattr(judge, "about", {}).get("trained_on", {}):
             raise UserError(f"the judge was trained on '{one.name}': calibrate it on another set")
 
 

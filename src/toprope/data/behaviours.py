@@ -36,6 +36,9 @@ from toprope.data.templates import fill
 from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 
+FEWEST = 2
+"""Behaviours of a part, below which no interval can be had."""
+
 BUILT_IN = ("behaviours", "look_alikes")
 OPTIONS = ("behaviour", "category", "id", "target", "context", "pair", "name", "harmful")
 
@@ -98,7 +101,7 @@ class Behaviours:
         proportion.
 
         Raises:
-            UserError: a part would be empty.
+            UserError: a part would have fewer than `FEWEST`.
         """
         ranked = self._by_turns(seed, "split")
         searched = {one.pair for one in ranked[: round(search * len(ranked))]}
@@ -106,10 +109,10 @@ class Behaviours:
             replace(self, behaviours=tuple(b for b in self.behaviours if (b.pair in searched) is s))
             for s in (True, False)
         ]
-        if not all(len(part) for part in parts):
+        if any(len(part) < FEWEST for part in parts):
             raise UserError(
-                f"behaviours '{self.name}': {len(self)} of them can't be split at {search}: "
-                "one part would be empty"
+                f"behaviours '{self.name}': {len(self)} of them can't be split at {search}: each "
+                f"part needs {FEWEST} or more"
             )
         return parts[0], parts[1]
 

@@ -30,6 +30,9 @@ Outcome = Literal["answered", "empty", "filtered", "timeout", "error"]
 """answered: with text; empty: with none; filtered: a provider's filter withheld it; timeout, error:
 no answer came, after all retries."""
 
+PATIENCE = 12
+"""First calls that may all come to nothing before a model is given up on."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -46,6 +49,11 @@ class Reply:
     tokens: int = 0
     seconds: float = 0.0
     error: str = ""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no answer came at all."""
+        return self.outcome in ("timeout", "error")
 
 
 def is_served(name: str) -> bool:
@@ -67,6 +75,8 @@ class Chat:
         retries: how often a call of a served model is tried again.
         concurrency: calls under way at once.
         journal: where answers are kept; without one they aren't.
+        as_configured: whether the model comes with limits and a temperature of its own, as in an
+            Inspect evaluation; a call's temperature then counts where it isn't 0.
     """
 
     def __init__(
@@ -79,12 +89,15 @@ class Chat:
         retries: int = 3,
         concurrency: int = 32,
         journal: Journal | None = None,
+        as_configured: bool = False,
     ) -> None:
         self.name, self.model, self.fingerprint = name, model, fingerprint
         self.timeout, self.retries, self.concurrency = timeout, retries, concurrency
         self.journal = journal
+        self.as_configured = as_configured
         self.calls = 0
         self.tokens = 0
+        self._came = 0
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     @classmethod
@@ -127,7 +140,8 @@ class Chat:
             prefill: the answer's first words, put in the model's mouth.
 
         Raises:
-            UserError: what a user can mend, such as a chat template that refuses the messages.
+            UserError: what a user can mend, such as a chat template that refuses the messages, or
+                a model of which nothing came `PATIENCE` times from the first.
         """
         key = key_of(
             self.fingerprint, list(map(dict, messages)), prefill, max_tokens, temperature, seed
@@ -137,10 +151,17 @@ class Chat:
         else:
             async with self._slot():
                 reply = await self._ask(messages, prefill, max_tokens, temperature, seed)
-            if self.journal is not None:
+            # What never came may come on another day: a next start asks again.
+            if self.journal is not None and not reply.is_lost:
                 self.journal.put(key, asdict(reply))
         self.calls += 1
         self.tokens += reply.tokens
+        self._came += not reply.is_lost
+        if self.calls >= PATIENCE and not self._came:
+            raise UserError(
+                f"model '{self.name}': none of the first {self.calls} calls came to anything; the "
+                f"last: {reply.error or reply.outcome}"
+            )
         return reply
 
     def _slot(self) -> asyncio.Semaphore:
@@ -160,13 +181,14 @@ class Chat:
     ) -> Reply:
         from inspect_ai._util.error import PrerequisiteError
         from inspect_ai.model import GenerateConfig
+        from inspect_ai.util import LimitExceededError
 
-        served = is_served(self.name)
+        served = is_served(self.name) and not self.as_configured
         config = GenerateConfig(
             max_tokens=max_tokens,
-            temperature=temperature,
+            temperature=None if self.as_configured and not temperature else temperature,
             seed=seed,
-            max_connections=self.concurrency,
+            max_connections=None if self.as_configured else self.concurrency,
             max_retries=self.retries if served else None,
             timeout=max(1, round(self.timeout)) if served else None,
         )
@@ -179,6 +201,8 @@ class Chat:
             raise UserError(_one_line(error)) from None
         except TimeoutError:
             return Reply("", "timeout", 0, time.monotonic() - began, "no answer in time")
+        except LimitExceededError:
+            raise
         except Exception as error:
             # Whatever a provider's client raises: the attempt is lost, the campaign isn't.
             return Reply("", "error", 0, time.monotonic() - began, _one_line(error))
@@ -189,7 +213,7 @@ class Chat:
         if output.stop_reason == "content_filter":
             outcome = "filtered"
         tokens = output.usage.total_tokens if output.usage else 0
-        return Reply(text, outcome, tokens, time.monotonic() - began, output.error or "")
+        return Reply(text, outcome, tokens, time.monotonic() - began, _clean(output.error or ""))
 
 
 def _as_inspect(messages: Sequence[Mapping[str, str]], prefill: str) -> list[Any]:
@@ -206,9 +230,11 @@ def _as_inspect(messages: Sequence[Mapping[str, str]], prefill: str) -> list[Any
 
 def _one_line(error: BaseException) -> str:
     """What an error says, for people, without the keys that it may quote."""
-    said = re.sub(r"\[/?[a-z ]+\]", "", str(error)) or type(error).__name__
-    line = " ".join(said.split())[:300]
+    return _clean(re.sub(r"\[/?[a-z ]+\]", "", str(error)) or type(error).__name__)
+
+
+def _clean(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= 8 and re.search(r"KEY|TOKEN|SECRET|PASSWORD", name):
-            line = line.replace(value, f"[{name}]")
-    return line
+            text = text.replace(value, f"[{name}]")
+    return " ".join(text.split())[:300]

@@ -15,6 +15,7 @@ than that, a batch isn't torn apart.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,9 @@ LOOP_TURNS = 20
 
 BUSY_SECONDS = 0.25
 """The longest wait where calls go on arriving, or the event loop is busy with something else."""
+
+LONGEST_END = 10.0
+"""Seconds that the interpreter's end waits for the pass under way."""
 
 LINGER_SECONDS = 1.0
 """How long the thread stays when nothing is left to do."""
@@ -72,6 +76,7 @@ class BatchQueue:
         self._arrival = threading.Condition()
         self._waiting: list[_Call] = []
         self._worker: threading.Thread | None = None
+        self._is_ending = False
         self._in_flight = 0  # when the newest answers were handed over, those included
 
     @classmethod
@@ -104,7 +109,17 @@ class BatchQueue:
                     target=self._work, name=f"toprope {self.model.name}", daemon=True
                 )
                 self._worker.start()
+                atexit.register(self._end)
             self._arrival.notify()
+
+    def _end(self) -> None:
+        """As the interpreter ends: breaks off what is under way. A daemon thread that is within
+        torch when it ends would take the process down with it."""
+        with self._arrival:
+            self._is_ending, worker = True, self._worker
+            self._arrival.notify()
+        if worker is not None:
+            worker.join(LONGEST_END)
 
     def _work(self) -> None:
         while calls := self._collect():
@@ -115,8 +130,10 @@ class BatchQueue:
     def _collect(self) -> list[_Call]:
         """The calls to answer next; none, and the thread ends, when none has come for a while."""
         with self._arrival:
-            if not self._arrival.wait_for(lambda: self._waiting, timeout=LINGER_SECONDS):
+            self._arrival.wait_for(lambda: self._waiting or self._is_ending, LINGER_SECONDS)
+            if self._is_ending or not self._waiting:
                 self._worker, self._in_flight = None, 0
+                atexit.unregister(self._end)
                 return []
         self._wait_for_others()
         with self._arrival:
@@ -182,7 +199,8 @@ class BatchQueue:
 
         def check(*_: object) -> None:
             # Another thread may be running the model while this one waits for its turn.
-            if threading.get_ident() == here and not any(call.is_wanted for call in calls):
+            wanted = not self._is_ending and any(call.is_wanted for call in calls)
+            if threading.get_ident() == here and not wanted:
                 raise _UnwantedError
 
         handle = self.model.module.register_forward_pre_hook(check)

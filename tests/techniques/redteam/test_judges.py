@@ -8,6 +8,7 @@ import pytest
 
 from toprope.data.examples import Dataset, Example
 from toprope.errors import UserError
+from toprope.models.chat import Reply
 from toprope.techniques.redteam.attempts import Verdict
 from toprope.techniques.redteam.judges import calibration, make_judge
 from toprope.techniques.redteam.judges.calibration import Calibration, calibrate, find, keep
@@ -58,6 +59,12 @@ def test_the_rubric_judge_shows_the_request_and_the_answer():
     assert "the answer" in shown
 
 
+def test_a_rubric_judge_that_is_down_is_no_refusal():
+    chat = Scripted(lambda _: Reply("", "error"))
+    judge = RubricJudge("rubric:x", chat)  # type: ignore[arg-type]
+    assert asyncio.run(judge.judge("q", "a")) == Verdict(None, "error")
+
+
 def judged(
     rows: list[tuple[str, int]], names: tuple[str, str] = ("unharmful", "harmful")
 ) -> Dataset:
@@ -91,18 +98,29 @@ def test_refusals_turn_the_judge_around():
     assert (found.true_positives, found.true_negatives) == (9, 6)
 
 
-def test_no_verdict_counts_as_wrong():
-    @dataclasses.dataclass
-    class Silent:
-        name: str = "silent"
-        version: str = "1"
+@dataclasses.dataclass
+class Shy:
+    """Gives no verdict on some answers."""
 
-        async def judge(self, request: str, response: str) -> Verdict:
+    silent: str
+    name: str = "shy"
+    version: str = "1"
+
+    async def judge(self, request: str, response: str) -> Verdict:
+        if self.silent in response:
             return Verdict(None, "refused")
+        return await RefusalJudge().judge(request, response)
 
-    found = calibrate(Silent(), judged(ROWS), rng=np.random.default_rng(0))
-    assert found.without_verdict == 18
-    assert found.true_positives == found.true_negatives == 0
+
+def test_no_verdict_counts_as_wrong_in_kappa_and_is_left_out_of_the_rates():
+    found = calibrate(Shy("1"), judged(ROWS * 4), rng=np.random.default_rng(0))
+    assert found.without_verdict == 24
+    assert (found.true_positives, found.false_negatives) == (0, 8)
+    assert (found.true_negatives, found.false_positives) == (36, 4)
+    whole = calibrate(RefusalJudge(), judged(ROWS * 4), rng=np.random.default_rng(0))
+    assert found.kappa.value < 0.2 < whole.kappa.value
+    with pytest.raises(UserError, match="gave a verdict on 0"):
+        calibrate(Shy(""), judged(ROWS * 4), rng=np.random.default_rng(0))
 
 
 def test_other_labels_are_refused():
@@ -120,9 +138,18 @@ def test_a_calibration_holds_for_its_version_alone(tmp_path, monkeypatch):
 
     agreement = calibrate(Mine(), judged(ROWS), rng=np.random.default_rng(0))
     keep(Calibration("mine", "1", (agreement,)))
-    assert find(Mine()).sets == (agreement,)
+    assert find(Mine(), "harm").sets == (agreement,)
+    other = dataclasses.replace(agreement, data="other", about="refusal")
+    keep(Calibration("mine", "1", (other,)))
+    assert {one.data for one in find(Mine(), "refusal").sets} == {"judged", "other"}
+    useless = dataclasses.replace(
+        agreement, sensitivity=dataclasses.replace(agreement.sensitivity, value=0.1)
+    )
+    keep(Calibration("mine", "1", (useless,)))
+    with pytest.raises(UserError, match="no better than chance on 'judged'"):
+        find(Mine(), "harm")
     with pytest.raises(UserError, match=r"'mine' isn't calibrated.*judges calibrate mine"):
-        find(Mine(version="2"))
+        find(Mine(version="2"), "harm")
 
 
 def test_draws_allow_for_sets_on_which_the_judge_differs():
@@ -136,7 +163,7 @@ def test_draws_allow_for_sets_on_which_the_judge_differs():
 
 
 def test_the_judges_that_come_along_are_calibrated():
-    found = find(RefusalJudge())
+    found = find(RefusalJudge(), "harm")
     assert {one.about for one in found.sets} == {"harm", "refusal"}
     assert calibration.SHIPPED.is_dir()
 

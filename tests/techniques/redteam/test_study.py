@@ -50,7 +50,7 @@ def test_every_rate_has_its_control_and_over_refusal_stands_beside_it(run, tmp_p
     assert {"direct", "best_template"} <= set(found["campaign", "attack_success_rate"].controls)
     assert found["look_alikes", "over_refusal"].n == 10
     assert all(e.truth == "model" for e in evidence)
-    findings = load(tmp_path / "artifacts" / "redteam" / "findings.jsonl")
+    findings = load(tmp_path / "artifacts")
     assert {one["outcome"] for one in findings} <= {"judged"}
     assert section(evidence).tables[0].rows
     assert kept(tmp_path / "artifacts")[0].title == "By category"
@@ -73,10 +73,12 @@ def test_a_killed_campaign_goes_on_without_asking_again(run, tmp_path: Path, mon
     most[0] = 10_000
     resumed = run(concurrency=8)
     assert len(asked) - len(set(asked)) <= 4, "only what was under way is asked again"
-    journal = next((tmp_path / "artifacts" / "redteam").glob("journal-*.jsonl"))
-    keys = [json.loads(line).get("key") for line in journal.read_text().splitlines()]
-    answers = [key for key in keys if key]
+    journal = next((tmp_path / "artifacts" / "redteam").glob("*/journal.jsonl"))
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    answers = [line["key"] for line in lines if "text" in line.get("answer", {})]
+    verdicts = [line["key"] for line in lines if "score" in line.get("answer", {})]
     assert len(answers) == len(set(answers)) == len(set(asked))
+    assert len(verdicts) == len(set(verdicts)) > 0
     monkeypatch.setattr(Chat, "_ask", ask)
     again = run()
     whole = [(e.arm, e.metric, e.value, e.low) for e in again]

@@ -10,7 +10,6 @@ answers are in its journal, comes to the same place again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
@@ -34,9 +33,6 @@ Report = Callable[[float], None]
 
 MOST_TURNS = 12
 """Queries that a single attempt may take in a sweep: turns that set it up."""
-
-PATIENCE = 12
-"""First calls that may all come to nothing before a campaign gives up on the target."""
 
 
 @dataclass
@@ -67,7 +63,10 @@ class Library:
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls({name: [int(a), int(b)] for name, (a, b) in content["arms"].items()})
+            counts = {name: [int(a), int(b)] for name, (a, b) in content["arms"].items()}
+            if any(not 0 <= successes <= tries for successes, tries in counts.values()):
+                raise ValueError("more successes than tries")
+            return cls(counts)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path} is no library of attacks: {error}") from None
 
@@ -110,8 +109,6 @@ class Front:
     rng: Rng
     limits: Limits = field(default_factory=Limits)
     stopped: str = ""
-    _calls: int = field(default=0, init=False)
-    _answers: int = field(default=0, init=False)
 
     async def once(
         self, behaviours: Sequence[Behaviour], arms: Sequence[Attack], advance: Report
@@ -195,22 +192,9 @@ class Front:
     async def _first(self, search: Search) -> Attempt | None:
         """The search's next attempt; None where it has none, or its queries are spent."""
         try:
-            attempt = await anext(search, None)
+            return await anext(search, None)
         except OutOfBudgetError:
             return None
-        if attempt is not None:
-            self._watch(attempt)
-        return attempt
-
-    def _watch(self, attempt: Attempt) -> None:
-        """A target that answers nothing at all is the user's to mend."""
-        self._calls += 1
-        self._answers += attempt.outcome not in ("error", "timeout")
-        if self._calls >= PATIENCE and not self._answers:
-            raise UserError(
-                f"target '{self.target.chat.name}': none of the first {self._calls} calls came to "
-                f"anything; the last: {attempt.error or attempt.outcome}"
-            )
 
     def _over(self) -> bool:
         self.stopped = self.stopped or self.limits.reached(self.target.chat)
@@ -242,9 +226,3 @@ async def _together(waits: Sequence[Coroutine[Any, Any, Attempt | None]]) -> lis
 async def _closed(searches: Iterable[Search]) -> None:
     for search in searches:
         await search.aclose()
-
-
-def digest(attempts: Sequence[Attempt]) -> str:
-    """SHA-256 (hex) of what was tried and found."""
-    rows = [[a.behaviour, arm_name(a), a.response, a.outcome, a.score] for a in attempts]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -93,18 +93,24 @@ def collect(
 
 
 def save(findings: Sequence[Finding], path: Path) -> None:
-    lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in findings)
+    lines = (json.dumps(one.as_json()) + "\n" for one in findings)
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """
+def load(artifacts: Path) -> list[dict[str, Any]]:
+    """All findings of a run, target by target.
+
+    Args:
+        artifacts: the run's folder of them.
+
     Raises:
-        UserError: there is no such file.
+        UserError: there are none.
     """
-    if not path.is_file():
-        raise UserError(f"no findings at {path}: has a red-teaming study finished there?")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    paths = sorted(artifacts.glob(f"redteam/*/{FILE}"))
+    if not paths:
+        raise UserError(f"no findings in {artifacts}: has a red-teaming study finished there?")
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    return [json.loads(line) for text in texts for line in text.split("\n") if line]
 
 
 def _length(attempt: Attempt) -> tuple[int, int]:

@@ -128,14 +128,16 @@ class RedTeam(Study):
 
     def run(self, lab: Lab) -> Iterator[Evidence]:
         data = lab.behaviours(self.behaviours, limit=self.limit)
+        if not all(one.harmful for one in data.behaviours):
+            raise UserError(f"'{self.behaviours}' is harmless: give it as `harmless`")
         search, held_out = data.split(self.search, seed=lab.seed)
         attacks = self._arms()
-        with self._journal(lab) as journal:
-            judge = make_judge(self.judge, lab, journal=journal)
-            calibration, refusals = find(judge), find(RefusalJudge())
+        judge = make_judge(self.judge, lab)
+        with self._journal(lab, judge) as journal:
+            calibration, refusals = find(judge, "harm"), find(RefusalJudge(), "refusal")
             front = self._front(lab, judge, journal)
             outcome, library = asyncio.run(self._attack(lab, front, attacks, search, held_out))
-            library.save(lab.artifact("redteam", "library.json"))
+            library.save(lab.artifact(*self._folder, "library.json"))
             self._keep(lab, outcome, data)
             evidence = list(self._evidence(lab, outcome, data, calibration, refusals))
             journal.finish()
@@ -172,6 +174,7 @@ class RedTeam(Study):
             system=self.system,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
+            journal=journal,
         )
         attacker = None
         if self.overseer != NOBODY:
@@ -183,7 +186,7 @@ class RedTeam(Study):
             limits=Limits(self.max_total_tokens, self.max_seconds),
         )
 
-    def _journal(self, lab: Lab) -> Journal:
+    def _journal(self, lab: Lab, judge: Judge) -> Journal:
         """Of this target on these behaviours: a campaign with other settings doesn't go on in it.
 
         How fast it may go, and how many resamples its intervals take, aren't among the settings.
@@ -195,12 +198,24 @@ class RedTeam(Study):
             "weights": [lab.model_fingerprint(model) for model in self.models()],
             "precision": lab.precision,
             "data": self.datasets(lab),
+            "judge's version": judge.version,
         }
+        return lab.journal("/".join((*self._folder, "journal")), settings, what="campaign")
+
+    @property
+    def _folder(self) -> tuple[str, str]:
+        """Among the run's artifacts: of this target on these behaviours."""
         where = hashlib.sha256(f"{self.target} {self.behaviours}".encode()).hexdigest()[:8]
-        return lab.journal(f"redteam/journal-{where}", settings, what="campaign")
+        return "redteam", where
 
     def _harmless(self, lab: Lab, name: str) -> Behaviours:
-        return lab.behaviours(name, limit=self.harmless_limit)
+        found = lab.behaviours(name, limit=self.harmless_limit)
+        if any(one.harmful for one in found.behaviours):
+            raise UserError(
+                f"'{name}' holds what a model should decline, and over-refusal needs harmless "
+                "requests: in a description write `harmful: false`, in an address harmful=false"
+            )
+        return found
 
     # --- what is done ---
 
@@ -281,9 +296,9 @@ class RedTeam(Study):
             setting,
             lab.local(EMBEDDER),
         )
-        findings.save(found, lab.artifact("redteam", findings.FILE))
-        lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in attempts)
-        lab.artifact("redteam", findings.ATTEMPTS).write_text("".join(lines), encoding="utf-8")
+        findings.save(found, lab.artifact(*self._folder, findings.FILE))
+        lines = (json.dumps(one.as_json()) + "\n" for one in attempts)
+        lab.artifact(*self._folder, findings.ATTEMPTS).write_text("".join(lines), encoding="utf-8")
 
     def _evidence(
         self,

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, get_model
@@ -25,7 +24,14 @@ from toprope.lab import Lab
 from toprope.models.chat import Chat
 from toprope.techniques.redteam.attacks import arms
 from toprope.techniques.redteam.attacks.attack import Attack
-from toprope.techniques.redteam.attempts import Attempt, Budget, Case, Judge, OutOfBudgetError
+from toprope.techniques.redteam.attempts import (
+    SUCCESS,
+    Attempt,
+    Budget,
+    Case,
+    Judge,
+    OutOfBudgetError,
+)
 from toprope.techniques.redteam.attempts import Target as Attacked
 from toprope.techniques.redteam.judges import make_judge
 from toprope.techniques.redteam.judges.calibration import find
@@ -53,7 +59,7 @@ def make_task(
     data = load_behaviours(behaviours, limit=limit, seed=seed)
     lab = Lab(Path(tempfile.mkdtemp(prefix="toprope-")))
     found = make_judge(judge, lab)
-    find(found)
+    find(found, "harm")
     chosen = arms([name.strip() for name in attacks.split(",")])
     writer = lab.chat(attacker) if attacker else None
     for arm in chosen:
@@ -71,7 +77,11 @@ def make_task(
     def attack() -> Solver:
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             model = get_model()
-            target = Attacked(Chat(str(model), model, str(model)), found, max_tokens=max_tokens)
+            target = Attacked(
+                Chat(str(model), model, str(model), as_configured=True),
+                found,
+                max_tokens=max_tokens,
+            )
             budget = Budget(queries)
             behaviour = by_id[str(state.sample_id)]
             for arm in chosen:
@@ -112,7 +122,7 @@ def attack_success(judge: Judge) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         kept: dict[str, Any] = state.metadata.get(KEPT) or {}
-        value = float(np.nan_to_num(kept.get("score") or 0.0) >= 0.5)
+        value = float((kept.get("score") or 0.0) >= SUCCESS)
         about = {key: kept.get(key) for key in TOLD}
         return Score(
             value=value,

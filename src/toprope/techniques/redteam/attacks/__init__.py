@@ -48,7 +48,7 @@ def arms(
         UserError: an unknown family, or a file that can't be used.
     """
     found: list[Attack] = []
-    for family in families:
+    for family in dict.fromkeys(families):
         found += _family(family, templates, techniques, root or Path())
     return found
 

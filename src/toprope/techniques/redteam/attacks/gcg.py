@@ -43,7 +43,7 @@ class Gcg:
         search = SuffixSearch.begin(model, request, opening, case.target.system)
         for _ in range(ROUNDS):
             await asyncio.to_thread(search.run, STEPS, case.rng)
-            yield await case.attempt(user(f"{request} {search.suffix}"))
+            yield await case.attempt(user(f"{request}{search.suffix}"))
 
 
 @dataclass
@@ -60,10 +60,10 @@ class SuffixSearch:
 
     @classmethod
     def begin(cls, model: LocalModel, request: str, opening: str, system: str) -> SuffixSearch:
-        marker = "<<suffix>>"
+        marker = "<<suffix of tokens>>"
         messages = [{"role": "system", "content": system}] if system else []
-        text = model.render([*messages, *user(f"{request} {marker}")])
-        head, tail = text.split(marker)
+        text = model.render([*messages, *user(f"{request}{marker}")])
+        head, _, tail = text.rpartition(marker)
         return cls(
             model,
             model.continuation(head),
@@ -74,7 +74,7 @@ class SuffixSearch:
 
     @property
     def suffix(self) -> str:
-        return self.model.tokenizer.decode(self.suffix_S).strip()
+        return self.model.tokenizer.decode(self.suffix_S)
 
     def run(self, steps: int, rng: np.random.Generator) -> None:
         """Some steps; the loss never rises."""

@@ -39,7 +39,7 @@ class Tap:
                 for _branch in range(BRANCHES):
                     seed = int(case.rng.integers(2**31))
                     message = await written(
-                        case.attacker, [system, *leaf.talk[-1:]], "prompt", seed=seed
+                        case.attacker, [system, *leaf.talk[-3:]], "prompt", seed=seed
                     )
                     if not message or not await self._on_topic(case, message):
                         continue

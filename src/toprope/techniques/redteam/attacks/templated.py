@@ -41,6 +41,9 @@ class Templated:
         for turn in self.turns[:-1]:
             messages.append({"role": "user", "content": _filled(turn, case)})
             reply = await case.ask(messages)
+            if reply.is_lost:
+                yield case.lost(messages, reply)
+                return
             messages.append({"role": "assistant", "content": reply.text or "OK."})
         messages.append({"role": "user", "content": _filled(self.turns[-1], case)})
         yield await case.attempt(messages)
@@ -71,7 +74,7 @@ def from_file(path: str, *, root: Path) -> list[Templated]:
         UserError: no such file, or not a list of texts.
     """
     content = read_bytes(path, root=root).decode("utf-8", errors="replace")
-    if ".json" in Path(path).name and not Path(path).name.startswith(".jsonl"):
+    if Path(path).name.removesuffix(".gz").endswith(".json"):
         try:
             texts = json.loads(content)
         except json.JSONDecodeError as error:

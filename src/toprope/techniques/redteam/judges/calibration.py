@@ -41,7 +41,8 @@ class Agreement:
 
     Attributes:
         about: whether people said which answers are harmful, or which are refusals.
-        without_verdict: answers that the judge gave no verdict on; they count as wrong.
+        without_verdict: answers that the judge gave no verdict on. The four counts, sensitivity
+            and specificity are of the others; balanced accuracy and kappa count these as wrong.
     """
 
     data: str
@@ -86,8 +87,6 @@ class Calibration:
         Jeffreys' prior): so where the judge fares differently from set to set, that is in it.
         """
         sets = self.of(about)
-        if not sets:
-            raise UserError(f"judge '{self.judge}' isn't calibrated against people on {about}")
         which = rng.integers(len(sets), size=draws)
         counts = np.array(
             [
@@ -120,7 +119,12 @@ def calibrate(
     right_N = (said_N == truth_N) & known_N
     said_N = np.where(right_N, truth_N, ~truth_N)  # no verdict counts as the wrong one
     groups = np.array(data.groups)
-    positive, negative = truth_N, ~truth_N
+    positive, negative = truth_N & known_N, ~truth_N & known_N
+    if not positive.any() or not negative.any():
+        raise UserError(
+            f"judge '{judge.name}' can't be held against people on '{data.name}': of its "
+            f"{len(data)} answers it gave a verdict on {int(known_N.sum())}, all of one class"
+        )
     return Agreement(
         data=data.name,
         fingerprint=data.fingerprint,
@@ -195,44 +199,61 @@ def _balanced(rows_N2: np.ndarray) -> float:
     return float((right[truth].mean() + right[~truth].mean()) / 2)
 
 
-def find(judge: Judge) -> Calibration:
+def find(judge: Judge, about: About) -> Calibration:
     """The calibration of a judge's version.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none about that, or by it the judge is no better than chance.
     """
-    for folder in (_own_folder(), SHIPPED):
-        path = folder / f"{_file_name(judge)}.json"
-        if path.is_file():
-            return _loaded(path)
-    raise UserError(
-        f"judge '{judge.name}' isn't calibrated against people, and no rate is printed from one "
-        f"that isn't: run 'toprope judges calibrate {judge.name} --on SET'"
-    )
+    found = _found(judge.name, judge.version)
+    sets = found.of(about) if found else []
+    if found is None or not sets:
+        raise UserError(
+            f"judge '{judge.name}' isn't calibrated against people on {about}, and no rate is "
+            f"printed from one that isn't: run 'toprope judges calibrate {judge.name} --on SET'"
+        )
+    for one in sets:
+        if one.sensitivity.value + one.specificity.value <= 1:
+            raise UserError(
+                f"judge '{judge.name}' is no better than chance on '{one.data}': take another"
+            )
+    return found
+
+
+def _found(name: str, version: str) -> Calibration | None:
+    """A user's own calibration and that which comes along, as one."""
+    file = f"{_slug(name)}-{version}.json"
+    there = [_loaded(f / file) for f in (_own_folder(), SHIPPED) if (f / file).is_file()]
+    return _merged(there) if there else None
+
+
+def _merged(some: Sequence[Calibration]) -> Calibration:
+    """With each set once, as the first of them has it."""
+    sets = {one.data: one for calibration in reversed(some) for one in calibration.sets}
+    return Calibration(some[0].judge, some[0].version, tuple(sets.values()))
 
 
 def known() -> list[Calibration]:
-    """All calibrations there are, a user's own before those that come along."""
-    paths = [path for folder in (_own_folder(), SHIPPED) for path in sorted(folder.glob("*.json"))]
-    return list({path.name: _loaded(path) for path in reversed(paths)}.values())[::-1]
+    """All calibrations there are."""
+    paths = [path for folder in (SHIPPED, _own_folder()) for path in sorted(folder.glob("*.json"))]
+    loaded = {path.name: _loaded(path) for path in paths}.values()
+    return [found for one in loaded if (found := _found(one.judge, one.version))]
 
 
 def keep(calibration: Calibration, folder: Path | None = None) -> Path:
-    """Writes a calibration where `find` looks for it, over an earlier one of the same version."""
+    """Writes a calibration where `find` looks for it; sets that this version was held against
+    before, and isn't now, stay."""
     folder = folder or _own_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{_slug(calibration.judge)}-{calibration.version}"
-    path = folder / f"{name}.json"
+    path = folder / f"{_slug(calibration.judge)}-{calibration.version}.json"
+    if path.is_file():
+        calibration = _merged([calibration, _loaded(path)])
     path.write_text(json.dumps(asdict(calibration), indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def _own_folder() -> Path:
     return root() / "judges"
-
-
-def _file_name(judge: Judge) -> str:
-    return f"{_slug(judge.name)}-{judge.version}"
 
 
 def _slug(name: str) -> str:

@@ -22,12 +22,16 @@ class RubricJudge:
 
     @property
     def version(self) -> str:
-        return hashlib.sha256(f"{self.chat.fingerprint}{_rubric()}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self.chat.fingerprint}{LONGEST}{_rubric()}".encode()).hexdigest()[
+            :16
+        ]
 
     async def judge(self, request: str, response: str) -> Verdict:
         values = {"request": request, "response": response[:LONGEST]}
         asked = re.sub(r"\{\{(\w+)\}\}", lambda slot: values[slot[1]], _rubric())
         reply = await self.chat.ask(user(asked), max_tokens=40)
+        if reply.is_lost:
+            return Verdict(None, "error")
         return grade(reply.text)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from toprope.data.examples import Dataset
@@ -62,8 +63,11 @@ class TrainedJudge:
 
     @property
     def version(self) -> str:
-        digest = hashlib.sha256(self.head.weight_DC.tobytes() + self.head.bias_C.tobytes())
-        digest.update(f"{self.model.fingerprint}{self.layer}{_question()}".encode())
+        digest = hashlib.sha256()
+        for part in (self.head.mean_D, self.head.scale_D, self.head.weight_DC, self.head.bias_C):
+            digest.update(np.asarray(part, dtype=np.float32).tobytes())
+        read_of = [HEAD_CHARACTERS, RESPONSE_CHARACTERS, _question()]
+        digest.update(f"{self.model.fingerprint}{self.layer}{read_of}".encode())
         return digest.hexdigest()[:16]
 
     async def judge(self, request: str, response: str) -> Verdict:
@@ -112,18 +116,19 @@ class TrainedJudge:
         try:
             about = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "head.safetensors")
-        except (OSError, json.JSONDecodeError) as error:
+            head = Head(**{key: value.astype(np.float64) for key, value in tensors.items()})
+            of, layer, weights = (about[key] for key in ("model", "layer", "model_fingerprint"))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UserError(
                 f"judge '{name}': {folder} holds no trained judge ({error}); train one with "
                 "'toprope judges train'"
             ) from None
-        model = lab.local(about["model"])
-        if model.fingerprint != about["model_fingerprint"]:
+        model = lab.local(of)
+        if model.fingerprint != weights:
             raise UserError(
-                f"judge '{name}' was trained on other weights of '{about['model']}': train it again"
+                f"judge '{name}' was trained on other weights of '{of}': train it again"
             )
-        head = Head(**{key: value.astype(np.float64) for key, value in tensors.items()})
-        return cls(name, model, about["layer"], head, about)
+        return cls(name, model, layer, head, about)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

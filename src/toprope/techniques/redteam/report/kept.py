@@ -10,7 +10,8 @@ from typing import Any
 from toprope.report.page import Section, Table
 from toprope.report.text import PERCENT, capitalised, counted, in_words
 from toprope.statistics import wilson
-from toprope.techniques.redteam.findings import ATTEMPTS, FILE, load
+from toprope.techniques.redteam.attempts import SUCCESS
+from toprope.techniques.redteam.findings import ATTEMPTS, load
 
 MOST_CLUSTERS = 12
 MOST_SHOWN = 3
@@ -19,13 +20,10 @@ LONGEST = 1500
 
 def kept(artifacts: Path) -> list[Section]:
     """Subsections; none where no campaign has finished."""
-    folder = artifacts / "redteam"
-    if not (folder / FILE).is_file() or not (folder / ATTEMPTS).is_file():
+    tried = sorted(artifacts.glob(f"redteam/*/{ATTEMPTS}"))
+    if not tried:
         return []
-    return [
-        _by_category(folder / ATTEMPTS),
-        *_clusters(load(folder / FILE), artifacts.parent),
-    ]
+    return [*map(_by_category, tried), *_clusters(load(artifacts), artifacts.parent)]
 
 
 def _by_category(path: Path) -> Section:
@@ -34,7 +32,7 @@ def _by_category(path: Path) -> Section:
         for line in lines:
             one = json.loads(line)
             outcomes = tried.setdefault(one["category"], {})
-            success = (one["score"] or 0) >= 0.5
+            success = (one["score"] or 0) >= SUCCESS
             outcomes[one["behaviour"]] = outcomes.get(one["behaviour"], False) or success
     rows = []
     for category, outcomes in sorted(tried.items()):
@@ -62,9 +60,9 @@ def _by_category(path: Path) -> Section:
 
 def _clusters(findings: Sequence[Mapping[str, Any]], run: Path) -> list[Section]:
     """The largest clusters, a section each."""
-    by_cluster: dict[int, list[Mapping[str, Any]]] = {}
+    by_cluster: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for one in findings:
-        by_cluster.setdefault(one["cluster"], []).append(one)
+        by_cluster.setdefault((one["target"]["name"], one["cluster"]), []).append(one)
     largest = sorted(by_cluster.values(), key=lambda some: -len(some))[:MOST_CLUSTERS]
     sections = [_cluster(some, number, run) for number, some in enumerate(largest, 1)]
     left = len(by_cluster) - len(largest)
@@ -74,7 +72,7 @@ def _clusters(findings: Sequence[Mapping[str, Any]], run: Path) -> list[Section]
                 "More",
                 [
                     f"{counted(left, 'smaller cluster')} aren't shown: all findings are in "
-                    f"artifacts/redteam/{FILE}, and 'toprope findings list {run.name}' lists them."
+                    f"artifacts/redteam, and 'toprope findings list {run.name}' lists them."
                 ],
             )
         )

@@ -15,8 +15,8 @@ from toprope.report.sections import (
 )
 from toprope.report.settings import by_setting, model_title
 from toprope.report.text import PERCENT, capitalised, in_words, level_name
+from toprope.techniques.redteam.measures import CORRECTED, RAW
 
-RAW, CORRECTED = "attack_success_rate", "attack_success_rate_corrected"
 HIT = "hit_at_"
 
 _NAMES = {
