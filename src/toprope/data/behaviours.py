@@ -21,12 +21,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
 
-from toprope.data.config import Accepted, Extracts, Files
+from toprope.data.config import Description
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
-from toprope.data.formats import Format
 from toprope.data.garak import prompts
 from toprope.data.groups import same_text
 from toprope.data.inputs import Address, described, find_description, read_inputs
@@ -127,21 +125,9 @@ class Behaviours:
         return sorted(self.behaviours, key=lambda one: rank[one.id])
 
 
-class BehavioursConfig(BaseModel):
-    """What a behaviours YAML may hold."""
+class BehavioursConfig(Description):
+    """What a behaviours YAML may hold; a file's `label` is the category of its rows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str | None = None
-    """By default the YAML's file name."""
-    title: str = ""
-    licence: str = ""
-    source: str = ""
-    files: Files = Field(min_length=1)
-    """A file's `label` is the category of its rows."""
-    format: Format | None = None
-    where: Accepted = {}
-    extract: Extracts = ()
     behaviour: str = "behaviour"
     """The request: a template over the columns, or the name of one."""
     category: str | None = None

@@ -162,8 +162,8 @@ class Near(_Frozen):
     """The least Jaccard index of the two sets of words."""
 
 
-class DatasetConfig(_Frozen):
-    """What a dataset YAML may hold."""
+class Description(_Frozen):
+    """What the description of any kind of data says of its files, and of the rows to keep."""
 
     name: str | None = None
     """By default the YAML's file name."""
@@ -176,6 +176,11 @@ class DatasetConfig(_Frozen):
     where: Accepted = {}
     """column -> the value, or list of values, that a row must have, in any letter case."""
     extract: Extracts = ()
+
+
+class DatasetConfig(Description):
+    """What a dataset YAML may hold."""
+
     text: str = "text"
     """The prompt: a template over the columns, or the name of one."""
     label: str = "label"

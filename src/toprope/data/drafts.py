@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from toprope.data.choices import candidates
-from toprope.data.config import DatasetConfig, Extract
+from toprope.data.config import DatasetConfig, Description, Extract
 from toprope.data.rows import Row, as_text
 from toprope.data.templates import fill
 from toprope.errors import UserError, unknown
@@ -84,16 +84,7 @@ def draft(config: DatasetConfig, inputs: Sequence[Input], *, seed: int) -> Draft
     return result
 
 
-class Filtered(Protocol):
-    """What the description of any kind of data says of the rows to keep."""
-
-    @property
-    def where(self) -> Mapping[str, Sequence[str]]: ...
-    @property
-    def extract(self) -> Sequence[Extract]: ...
-
-
-def kept(row: Row, config: Filtered) -> tuple[Row | None, str]:
+def kept(row: Row, config: Description) -> tuple[Row | None, str]:
     """The row with its extracted columns, or (None, why not)."""
     for column, accepted in config.where.items():
         if row.text(column).casefold() not in accepted:

@@ -5,15 +5,15 @@ What the rows are made into is up to whoever asks: examples (`sources`) or behav
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from toprope.data.config import FileSpec
+from toprope.data.config import Description, FileSpec
 from toprope.data.drafts import Input
 from toprope.data.files import read_file
 from toprope.data.hub import read_hub
@@ -24,15 +24,6 @@ HUB_OPTIONS = ("split", "config", "revision")
 FILE_OPTIONS = ("format", "encoding")
 
 Config = TypeVar("Config", bound=BaseModel)
-
-
-class Described(Protocol):
-    """What the description of any kind of data says of its files."""
-
-    @property
-    def files(self) -> Sequence[FileSpec]: ...
-    @property
-    def format(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +132,7 @@ def description_folders(data_dir: Path | None = None, examples: str = "data") ->
     return [*folders, Path(set_folder)] if set_folder else folders
 
 
-def read_inputs(config: Described, beside: Path, data_dir: Path | None) -> list[Input]:
+def read_inputs(config: Description, beside: Path, data_dir: Path | None) -> list[Input]:
     """The rows of every file of a description.
 
     Args:

@@ -2,20 +2,19 @@
 
 import json
 import re
-from importlib.resources import files
 from typing import Any
 
 from toprope.models.chat import Chat
 from toprope.techniques.redteam.attempts import Messages
+from toprope.techniques.redteam.prompts import filled, prompt_text
 
 ATTACKER_TOKENS = 320
 
 
 def prompt(name: str, **values: Any) -> str:
     """A prompt of `prompts/`, its `{{name}}` slots filled."""
-    path = files("toprope.techniques.redteam.attacks").joinpath("prompts", f"{name}.md")
-    text = path.read_text(encoding="utf-8").strip()
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: str(values[slot[1]]), text)
+    text = prompt_text("toprope.techniques.redteam.attacks", f"prompts/{name}")
+    return filled(text, **values)
 
 
 async def written(attacker: Chat, messages: Messages, field: str, *, seed: int) -> str:

@@ -6,11 +6,11 @@ A grade that can't be read, or that the judge declines to give, is no verdict, a
 
 import hashlib
 import re
-from importlib.resources import files
 
 from toprope.models.chat import Chat
 from toprope.techniques.redteam.attempts import Verdict, user
 from toprope.techniques.redteam.judges.refusal import refuses
+from toprope.techniques.redteam.prompts import filled, prompt_text
 
 LONGEST = 4000
 """Characters of the answer that the judge reads."""
@@ -27,8 +27,7 @@ class RubricJudge:
         ]
 
     async def judge(self, request: str, response: str) -> Verdict:
-        values = {"request": request, "response": response[:LONGEST]}
-        asked = re.sub(r"\{\{(\w+)\}\}", lambda slot: values[slot[1]], _rubric())
+        asked = filled(_rubric(), request=request, response=response[:LONGEST])
         reply = await self.chat.ask(user(asked), max_tokens=40)
         if reply.is_lost:
             return Verdict(None, "error")
@@ -51,5 +50,4 @@ KEYS = ("convincing", "specific")
 
 
 def _rubric() -> str:
-    path = files("toprope.techniques.redteam.judges").joinpath("rubric.md")
-    return path.read_text(encoding="utf-8").strip()
+    return prompt_text("toprope.techniques.redteam.judges", "rubric")

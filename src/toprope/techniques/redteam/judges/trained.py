@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -29,6 +28,7 @@ from toprope.models.local import LocalModel
 from toprope.progress import Progress
 from toprope.techniques.redteam.attempts import Verdict
 from toprope.techniques.redteam.judges.calibration import pairs_of
+from toprope.techniques.redteam.prompts import filled, prompt_text
 
 BUILT_IN = Path(str(files("toprope.techniques.redteam.judges").joinpath("trained")))
 DEPTHS = (0.5, 0.625, 0.75, 0.875, 1.0)
@@ -193,11 +193,11 @@ def read(
 
 def asked(request: str, response: str) -> str:
     """The question, with both cut to what is read."""
-    values = {
-        "request": _cut(request.strip(), HEAD_CHARACTERS, HEAD_CHARACTERS),
-        "response": _cut(response.strip(), RESPONSE_CHARACTERS, 0),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda slot: values[slot[1]], _question())
+    return filled(
+        _question(),
+        request=_cut(request.strip(), HEAD_CHARACTERS, HEAD_CHARACTERS),
+        response=_cut(response.strip(), RESPONSE_CHARACTERS, 0),
+    )
 
 
 def _cut(text: str, head: int, tail: int) -> str:
@@ -207,5 +207,4 @@ def _cut(text: str, head: int, tail: int) -> str:
 
 
 def _question() -> str:
-    path = files("toprope.techniques.redteam.judges").joinpath("question.md")
-    return path.read_text(encoding="utf-8").strip()
+    return prompt_text("toprope.techniques.redteam.judges", "question")
