@@ -323,3 +323,13 @@ def test_progress_and_cost_count_the_tokens(tiny_model: LocalModel, counting_pro
     model.activations(TEXTS, [1], budget=32, progress=counting_progress)
     tokens = sum(len(model.tokens(text)) for text in TEXTS)
     assert counting_progress.done == counting_progress.total == model.tokens_read == tokens
+
+
+def test_a_text_that_is_too_long_is_told_or_cut(tiny_model: LocalModel):
+    long = "word " * 600
+    with pytest.raises(UserError, match=f"reads {tiny_model.context} tokens at most"):
+        tiny_model.activations([long], [2])
+    read = tiny_model.activations([long, "no"], [2], pool="none", most_tokens=100)
+    assert read.item(2, 0).shape[0] == 100
+    whole = tiny_model.activations([long[:300]], [2], pool="none").item(2, 0)
+    assert relative_error(read.item(2, 0)[:50], whole[:50]) < 1e-5

@@ -23,6 +23,9 @@ COMMANDS = {
         "Models and data", "toprope.cli.judges:judges", "Check judges against people; train one."
     ),
     "models": Lazy("Models and data", "toprope.cli.models:models", "List, fetch or remove models."),
+    "serve": Lazy(
+        "Models and data", "toprope.cli.serve:serve", "Serve a local model to other programs."
+    ),
     "data": Lazy("Models and data", "toprope.cli.data:data", "List datasets, or look into one."),
 }
 

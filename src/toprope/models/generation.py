@@ -5,7 +5,7 @@ neither the other rows nor the order of the batch changes an answer. Rows that h
 batch, and their cache with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,7 +27,11 @@ of the cache."""
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt, as token ids, and how its answer is generated (see `LocalModel.generate`)."""
+    """One prompt, as token ids, and how its answer is generated (see `LocalModel.generate`).
+
+    Attributes:
+        listener: is told the text so far after each token, in the thread that generates.
+    """
 
     tokens: list[int]
     max_tokens: int = 128
@@ -36,6 +40,7 @@ class Request:
     seed: int = 0
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    listener: Callable[[str], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,15 @@ def _append(row: _Row, token: int, ends: set[int], tokenizer: Any) -> None:
         row.stopped = "end"
     elif len(row.tokens) >= row.request.max_tokens:
         row.stopped = "length"
-    if not row.stopped and not row.request.stop:
+    request = row.request
+    if not row.stopped and not request.stop and not request.listener:
         return
     row.text = tokenizer.decode(row.tokens, skip_special_tokens=True)
-    found = [at for stop in row.request.stop if (at := row.text.find(stop)) >= 0]
+    found = [at for stop in request.stop if (at := row.text.find(stop)) >= 0]
     if found:
         row.text, row.stopped = row.text[: min(found)], "stop"
+    if request.listener:
+        request.listener(row.text)
 
 
 def _completion(row: _Row) -> Completion:

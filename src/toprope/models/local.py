@@ -14,6 +14,7 @@ Decoding is in `generation.py`, scoring in `options.py`, capture in `activations
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,12 @@ class LocalModel:
     @property
     def d_model(self) -> int:
         return self.module.config.hidden_size
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the model was made to read, its own answer's included."""
+        config = self.module.config.get_text_config()
+        return getattr(config, "max_position_embeddings", None) or sys.maxsize
 
     @property
     def is_causal(self) -> bool:
@@ -257,6 +264,7 @@ class LocalModel:
         pool: activations.Pool = "last",
         continuations: Sequence[str] = (),
         score: bool = False,
+        most_tokens: int | None = None,
         path: Path | None = None,
         budget: int = activations.TOKEN_BUDGET,
         progress: Progress | None = None,
@@ -272,15 +280,22 @@ class LocalModel:
                 than the text alone costs.
             score: also how likely the continuations are (`Activations.scores`), as
                 `option_probs` would have it from a pass of its own; the pass then runs to the end.
+            most_tokens: of each text's beginning; what comes after them isn't read.
             path: a safetensors file to keep them in; without one they stay in memory, up to
                 `activations.MEMORY_BYTES`, beyond which they are in a file that goes with them.
             budget: tokens in a batch, padding included.
 
         Raises:
-            UserError: a layer the model doesn't have.
+            UserError: a layer the model doesn't have, or a text that is longer than its context.
         """
-        tokens = [self.tokens(text) for text in texts]
+        tokens = [self.tokens(text)[:most_tokens] for text in texts]
         behind = [self.continuation(text) for text in continuations]
+        longest = max(map(len, tokens), default=0) + max(map(len, behind), default=0)
+        if longest > self.context:
+            raise UserError(
+                f"model '{self.name}' reads {self.context:,} tokens at most, and a text has "
+                f"{longest:,}: shorten it"
+            )
         total = sum(map(len, tokens))
         shown = progress or Progress(quiet=True)
         with self.turn, shown.task(f"reading with {self.name}", total) as task:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,7 +123,7 @@ class LocalModelAPI(ModelAPI):
         except UserError as error:
             raise PrerequisiteError(str(error)) from None
 
-        context = _context(queue.model)
+        context = queue.model.context
         room = context - len(tokens)
         if room <= 0:
             return _too_long(self.model_name, len(tokens), context)
@@ -224,12 +223,6 @@ def _uses_tools(message: ChatMessage) -> bool:
 
 def _kinds(message: ChatMessage) -> set[str]:
     return set() if isinstance(message.content, str) else {part.type for part in message.content}
-
-
-def _context(local: LocalModel) -> int:
-    """The most tokens of prompt and answer that the model was made for."""
-    config = local.module.config.get_text_config()
-    return getattr(config, "max_position_embeddings", None) or sys.maxsize
 
 
 def _requests(tokens: list[int], config: GenerateConfig, room: int) -> list[Request]:

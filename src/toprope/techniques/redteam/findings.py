@@ -127,7 +127,8 @@ def _clusters(texts: Sequence[str], embedder: LocalModel) -> list[int]:
     if len(texts) == 1:
         return [1]
     layer = embedder.n_layers
-    x_ND = np.asarray(embedder.activations(list(texts), [layer], pool="mean").layers[layer], float)
+    read = embedder.activations(list(texts), [layer], pool="mean", most_tokens=embedder.context)
+    x_ND = np.asarray(read.layers[layer], float)
     x_ND = x_ND - x_ND.mean(0) if len(texts) > 2 else x_ND
     x_ND = x_ND / np.linalg.norm(x_ND, axis=1, keepdims=True).clip(1e-9)
     raw_N = fcluster(linkage(x_ND, "average", metric="cosine"), APART, "distance")

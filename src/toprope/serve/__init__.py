@@ -1,0 +1,1 @@
+"""Servers: models for other programs to talk to."""
