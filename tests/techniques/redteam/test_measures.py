@@ -94,6 +94,14 @@ def test_hits_count_the_queries_before_them():
     assert queries_to_success(tries) == {"a": 5}
 
 
+def test_where_all_fell_at_once_the_next_may_take_every_query():
+    campaign = [attempt(i, True) for i in IDS]
+    found = measured(campaign=campaign)["campaign", "queries_to_first_success"]
+    assert (found.value, found.low) == (1.0, 1.0)
+    assert found.high is not None
+    assert 1.5 < found.high < 4
+
+
 def test_a_judges_errors_are_taken_out():
     found = measured(rate=0.9)
     corrected = found["fiction", "attack_success_rate_corrected"]

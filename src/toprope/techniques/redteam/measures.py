@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -234,7 +234,7 @@ class Measures:
         yield self._row(
             "campaign",
             "queries_to_first_success",
-            self._mean(spent, o.held_out),
+            self._mean_queries(spent),
             "diagnostic",
             notes=f"mean; a behaviour without a success counts as {o.queries}",
             better="neither",
@@ -242,6 +242,18 @@ class Measures:
 
     def _mean(self, values: np.ndarray, ids: Sequence[str]) -> Interval:
         return bootstrap_clustered(values, ids, rng=self.rng, resamples=self.resamples)
+
+    def _mean_queries(self, spent_N: np.ndarray) -> Interval:
+        """As a share of the way from one query to all of them, which is bounded as a rate is: where
+        every behaviour took one query, the next may still take them all."""
+        most = max(self.outcome.queries - 1, 1)
+        share = self._mean((spent_N - 1) / most, self.outcome.held_out)
+        return replace(
+            share,
+            value=1 + most * share.value,
+            low=1 + most * share.low,
+            high=1 + most * share.high,
+        )
 
     def _precise(self, hit_N: np.ndarray) -> Interval:
         """The share of behaviours flagged, times the share of flagged attempts that the judge is
