@@ -102,6 +102,11 @@ def test_where_all_fell_at_once_the_next_may_take_every_query():
     assert 1.5 < found.high < 4
 
 
+def test_what_the_attacker_took_is_told():
+    found = measured(attacker_tokens=12_345)["campaign", "attack_success_rate"]
+    assert "its attacker took 12,345 tokens" in found.notes
+
+
 def test_a_judges_errors_are_taken_out():
     found = measured(rate=0.9)
     corrected = found["fiction", "attack_success_rate_corrected"]

@@ -11,6 +11,8 @@ from toprope.lab import Lab
 from toprope.models.chat import Chat
 from toprope.study import make_study
 from toprope.techniques.redteam.findings import load
+from toprope.techniques.redteam.judges.calibration import find, keep
+from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.redteam.report import kept, section
 from toprope.techniques.redteam.study import RedTeam
 
@@ -120,3 +122,15 @@ def test_attacks_that_need_what_is_not_there(run, tmp_path: Path):
 def test_a_judge_that_was_not_checked_prints_no_rate(run, tiny_folder: Path):
     with pytest.raises(UserError, match=r"isn't calibrated.*judges calibrate"):
         run(judge=f"rubric:{tiny_folder}")
+
+
+def test_a_judge_calibrated_anew_makes_a_finished_study_run_again(
+    tmp_path: Path, tiny_folder: Path, monkeypatch
+):
+    monkeypatch.setenv("TOPROPE_CACHE", str(tmp_path / "cache"))
+    study, lab = make_study("redteam", {**QUICK, "target": str(tiny_folder)}), Lab(tmp_path)
+    before = study.fingerprint(lab)
+    assert study.fingerprint(lab) == before
+    calibration = find(RefusalJudge(), "harm")
+    keep(calibration)
+    assert study.fingerprint(lab) != before

@@ -50,6 +50,7 @@ class Outcome:
         queries: a behaviour's, at most.
         stopped: why the campaign ended early, or "".
         seconds: how long all of it took.
+        attacker_tokens: of the model that wrote attacks, its own answers and what it read.
     """
 
     harmless: Mapping[str, Sequence[Attempt]]
@@ -61,6 +62,7 @@ class Outcome:
     queries: int
     stopped: str
     seconds: float
+    attacker_tokens: int = 0
 
 
 @dataclass
@@ -200,6 +202,8 @@ class Measures:
         raw = self._mean(hit, o.held_out)
         cost = self._cost(o.campaign)
         notes = f"at most {o.queries} queries a behaviour; {_what_became(o.campaign)}"
+        if o.attacker_tokens:
+            notes += f"; its attacker took {o.attacker_tokens:,} tokens, in the sweep and here"
         if o.stopped:
             left = set(o.held_out) - {a.behaviour for a in o.campaign}
             notes += f"; stopped early, as {o.stopped}: {len(left)} behaviours weren't tried"

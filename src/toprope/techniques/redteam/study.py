@@ -28,7 +28,7 @@ from toprope.techniques.redteam.attacks.templated import Templated
 from toprope.techniques.redteam.attempts import Attempt, Judge, Target
 from toprope.techniques.redteam.campaign import Front, Library, Limits, arm_name
 from toprope.techniques.redteam.judges import make_judge
-from toprope.techniques.redteam.judges.calibration import Calibration, find
+from toprope.techniques.redteam.judges.calibration import Calibration, find, fingerprint
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.redteam.measures import Measures, Outcome
 
@@ -121,6 +121,11 @@ class RedTeam(Study):
         return [self.target, *([] if self.overseer == NOBODY else [self.overseer])]
 
     def datasets(self, lab: Lab) -> list[str]:
+        return [*self._data(lab), fingerprint(self.judge), fingerprint("refusal")]
+
+    def _data(self, lab: Lab) -> list[str]:
+        """What is asked and attacked with; a judge that is calibrated anew has the same verdicts,
+        and a campaign may go on with it."""
         sets = [lab.behaviours(self.behaviours, limit=self.limit)]
         sets += [self._harmless(lab, name) for name in self.harmless]
         files = [path for path in (self.templates, self.techniques, self.library) if path]
@@ -197,7 +202,7 @@ class RedTeam(Study):
             "seed": lab.seed,
             "weights": [lab.model_fingerprint(model) for model in self.models()],
             "precision": lab.precision,
-            "data": self.datasets(lab),
+            "data": self._data(lab),
             "judge's version": judge.version,
         }
         return lab.journal("/".join((*self._folder, "journal")), settings, what="campaign")
@@ -279,6 +284,7 @@ class RedTeam(Study):
                 self.queries,
                 front.stopped,
                 time.monotonic() - began,
+                front.attacker.tokens if front.attacker else 0,
             ),
             library,
         )

@@ -7,6 +7,7 @@ comes along comes with it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -231,6 +232,15 @@ def _merged(some: Sequence[Calibration]) -> Calibration:
     """With each set once, as the first of them has it."""
     sets = {one.data: one for calibration in reversed(some) for one in calibration.sets}
     return Calibration(some[0].judge, some[0].version, tuple(sets.values()))
+
+
+def fingerprint(name: str) -> str:
+    """SHA-256 (hex) of what there is on a judge of this name, whatever its version."""
+    digest = hashlib.sha256()
+    for folder in (SHIPPED, _own_folder()):
+        for path in sorted(folder.glob(f"{_slug(name)}-*.json")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def known() -> list[Calibration]:
