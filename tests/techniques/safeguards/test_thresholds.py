@@ -1,0 +1,34 @@
+"""Thresholds keep to a refusal budget on what they are set on, or say that they can't."""
+
+import numpy as np
+import pytest
+
+from toprope.errors import UserError
+from toprope.techniques.safeguards.thresholds import Cascade, cascade, threshold
+
+
+@pytest.mark.parametrize(("budget", "stopped"), [(0.01, 10), (0.0015, 1), (0.5, 500), (1.0, 1000)])
+def test_a_threshold_spends_the_budget_and_no_more(budget, stopped):
+    scores_N = np.random.default_rng(0).random(1000)
+    assert (scores_N >= threshold(scores_N, budget)).sum() == stopped
+
+
+def test_ties_pass():
+    scores_N = np.array([0.9] * 5 + [0.1] * 995)
+    assert (scores_N >= threshold(scores_N, 0.003)).sum() == 0
+    assert (scores_N >= threshold(scores_N, 0.005)).sum() == 5
+
+
+def test_a_budget_that_the_data_cannot_show_is_refused():
+    with pytest.raises(UserError, match=r"0\.100% can't be set on 200 .* 0\.50% .* 1,000"):
+        threshold(np.zeros(200))
+
+
+def test_a_cascade_reads_twice_as_seldom_as_it_may():
+    rng = np.random.default_rng(0)
+    cheap_N = rng.random(2000)
+    dear_N = 0.5 * cheap_N + 0.5 * rng.random(2000)
+    found = cascade(cheap_N, dear_N, escalation=0.05, budget=0.002)
+    assert found.escalation(cheap_N) == pytest.approx(0.05)
+    assert found.stops(cheap_N, dear_N).sum() == 4
+    assert not Cascade(0.5, 0.0).stops(np.array([0.4]), np.array([1.0])).any()
