@@ -102,6 +102,12 @@ def test_where_all_fell_at_once_the_next_may_take_every_query():
     assert 1.5 < found.high < 4
 
 
+def test_a_family_without_an_attempt_is_told_not_dropped():
+    found = measured(silent=["tap"])["tap", "attack_success_rate"]
+    assert found.value is None
+    assert "no attempt" in found.notes
+
+
 def test_what_the_attacker_took_is_told():
     found = measured(attacker_tokens=12_345)["campaign", "attack_success_rate"]
     assert "its attacker took 12,345 tokens" in found.notes

@@ -134,3 +134,12 @@ def test_a_judge_calibrated_anew_makes_a_finished_study_run_again(
     calibration = find(RefusalJudge(), "harm")
     keep(calibration)
     assert study.fingerprint(lab) != before
+
+
+def test_a_family_whose_attacker_writes_nothing_usable_is_in_the_table(run, tiny_folder: Path):
+    """A model of random weights writes no JSON, so that TAP has nothing to send."""
+    evidence = run(attacks=["prefill", "tap"], overseer=str(tiny_folder))
+    [row] = [e for e in evidence if e.arm == "tap"]
+    assert row.value is None
+    assert "no attempt" in row.notes
+    assert section(evidence).tables[0].rows

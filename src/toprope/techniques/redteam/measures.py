@@ -51,6 +51,7 @@ class Outcome:
         stopped: why the campaign ended early, or "".
         seconds: how long all of it took.
         attacker_tokens: of the model that wrote attacks, its own answers and what it read.
+        silent: families of which the sweep has no attempt.
     """
 
     harmless: Mapping[str, Sequence[Attempt]]
@@ -63,6 +64,7 @@ class Outcome:
     stopped: str
     seconds: float
     attacker_tokens: int = 0
+    silent: Sequence[str] = ()
 
 
 @dataclass
@@ -93,6 +95,9 @@ class Measures:
             for family, attempts in families.items():
                 yield from self._rates(family, attempts, "result", {"direct": asked})
             yield from self._universal()
+        for family in o.silent:
+            none = "no attempt: its attacker wrote none that could be used, or it was stopped first"
+            yield self._row(family, RAW, None, "result", notes=none)
         yield from self._rates("direct_held_out", o.direct, "control")
         if o.best:
             yield from self._rates("best_template", o.best, "control")

@@ -285,6 +285,7 @@ class RedTeam(Study):
                 front.stopped,
                 time.monotonic() - began,
                 front.attacker.tokens if front.attacker else 0,
+                _silent(attacks, sweep),
             ),
             library,
         )
@@ -331,6 +332,12 @@ class RedTeam(Study):
             rng=lab.rng(self.name, "bootstrap"),
             resamples=self.resamples,
         ).evidence()
+
+
+def _silent(attacks: Sequence[Attack], sweep: Sequence[Attempt]) -> list[str]:
+    """The families of which the sweep has no attempt."""
+    there = {attempt.family for attempt in sweep}
+    return [family for family in dict.fromkeys(a.family for a in attacks) if family not in there]
 
 
 def _best_template(sweep: Sequence[Attempt], attacks: Sequence[Attack]) -> Templated | None:
