@@ -333,3 +333,11 @@ def test_a_text_that_is_too_long_is_told_or_cut(tiny_model: LocalModel):
     assert read.item(2, 0).shape[0] == 100
     whole = tiny_model.activations([long[:300]], [2], pool="none").item(2, 0)
     assert relative_error(read.item(2, 0)[:50], whole[:50]) < 1e-5
+
+
+def test_what_has_been_answered_is_read_with_its_prompt(tiny_model: LocalModel):
+    chat = [{"role": "user", "content": "A weaker partner"}]
+    found = tiny_model.activations([chat, chat], [2], pool="none", prefills=["", "keeps a"])  # type: ignore[list-item]
+    alone, answered = (found.item(2, i) for i in (0, 1))
+    assert len(answered) == len(tiny_model.tokens(chat, prefill="keeps a"))  # type: ignore[arg-type]
+    assert relative_error(answered[: len(alone)], alone) < 1e-5

@@ -262,6 +262,7 @@ class LocalModel:
         layers: Sequence[int],
         *,
         pool: activations.Pool = "last",
+        prefills: Sequence[str] = (),
         continuations: Sequence[str] = (),
         score: bool = False,
         most_tokens: int | None = None,
@@ -275,6 +276,7 @@ class LocalModel:
         Args:
             layers: 0 (the embedding) to n_layers.
             pool: the last token's state, the mean over the tokens, or every token's.
+            prefills: for each text, what has been answered to it so far, which is read with it.
             continuations: short texts, such as answers, that each text is read on with, from its
                 cache: the states at their last tokens come with the text's own, for hardly more
                 than the text alone costs.
@@ -288,7 +290,10 @@ class LocalModel:
         Raises:
             UserError: a layer the model doesn't have, or a text that is longer than its context.
         """
-        tokens = [self.tokens(text)[:most_tokens] for text in texts]
+        tokens = [
+            self.tokens(text, prefill=prefill)[:most_tokens]
+            for text, prefill in zip(texts, prefills or [""] * len(texts), strict=True)
+        ]
         behind = [self.continuation(text) for text in continuations]
         longest = max(map(len, tokens), default=0) + max(map(len, behind), default=0)
         if longest > self.context:
