@@ -1,7 +1,8 @@
 """Exchanges: a conversation and the answer to it, with how harmful that is and where it came from;
 what classifiers are trained and measured on.
 
-Read from red-teaming runs, where a judge has scored every answer. Its scores are the labels, soft: an attack that was declined is harmless, whatever it asked for, since what is watched is the
+Read from red-teaming runs, where a judge has scored every answer. Its scores are the labels, soft:
+an attack that was declined is harmless, whatever it asked for, since what is watched is the
 exchange and not the wish.
 """
 
