@@ -82,6 +82,8 @@ def test_a_seed_a_prefill_and_a_stop_string_count(client, tiny):
         (b"{}", 400, "`messages`"),
         (b'{"messages": [{"role": "tool", "content": "x"}]}', 400, "role"),
         (b'{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}', 400, "text"),
+        (b'{"messages": [{"role": "assistant", "content": "x"}]}', 400, "before"),
+        (b'{"messages": [{"role": "user", "content": "\\ud83d"}]}', 400, "UTF-8"),
         (b'{"messages": [{"role": "user", "content": "x"}], "tools": [1]}', 400, "`tools`"),
         (b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": "9"}', 400, "number"),
         (b'{"messages": [{"role": "user", "content": "x"}], "model": "other"}', 404, "other"),
@@ -128,3 +130,4 @@ def test_what_may_still_change_is_held_back():
     assert _held_back("caf\ufffd", ()) == 1
     assert _held_back("one two EN", ("END",)) == 2
     assert _held_back("one two EN", ("two",)) == 0
+    assert _held_back("a\n\ufffd", ("\n用",)) == 2

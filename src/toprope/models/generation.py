@@ -150,7 +150,9 @@ def _choose(logits_BV: Tensor, rows: Sequence[_Row]) -> Tensor:
         if request.top_p < 1:
             probs_V, order = probs_V.sort(descending=True)
             before = probs_V.cumsum(-1) - probs_V
-            probs_V = probs_V * (before < request.top_p)
+            kept_V = before < request.top_p
+            kept_V[0] = True  # the likeliest, however small top_p is
+            probs_V = probs_V * kept_V
         cumulative = probs_V.double().cumsum(-1)
         point = rows[i].rng.random() * cumulative[-1]
         pick = torch.searchsorted(cumulative, point, right=True).clamp(max=len(cumulative) - 1)

@@ -18,6 +18,7 @@ from starlette.requests import Request as Http
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from toprope.errors import UserError
 from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
 from toprope.models.queue import BatchQueue
@@ -82,9 +83,11 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
         raise BadRequestError("only one choice is made here: `n` must be 1")
     messages = messages_of(asked)
     prefill = messages.pop()["content"] if messages[-1]["role"] == "assistant" else ""
+    if not messages:
+        raise BadRequestError("there must be a message before the answer's beginning")
     try:
         tokens = model.tokens(messages, prefill=prefill)  # pyright: ignore[reportArgumentType]
-    except TemplateError as problem:
+    except (TemplateError, UserError) as problem:
         raise BadRequestError(f"the chat template refuses these messages: {problem}") from None
     if len(tokens) >= model.context:
         raise BadRequestError(
@@ -137,8 +140,9 @@ async def _pieces(queue: BatchQueue, request: Request) -> AsyncIterator[str]:
 def _held_back(text: str, stop: tuple[str, ...]) -> int:
     """How many of the last characters may still change: half of a character, or the beginning of
     a stop string."""
-    held = len(text) - len(text.rstrip("\ufffd"))
+    clean = text.rstrip("\ufffd")
+    held = 0
     for one in stop:
-        begun = (size for size in range(len(one) - 1, 0, -1) if text.endswith(one[:size]))
+        begun = (size for size in range(len(one) - 1, 0, -1) if clean.endswith(one[:size]))
         held = max(held, next(begun, 0))
-    return held
+    return len(text) - len(clean) + held

@@ -52,6 +52,7 @@ async def body(request: Request, most: int = MOST_BYTES) -> dict[str, Any]:
         raise BadRequestError("the request broke off") from None
     try:
         found = json.loads(read.decode("utf-8"))
+        json.dumps(found, ensure_ascii=False).encode("utf-8")  # half of a character in an escape
     except (ValueError, RecursionError):
         raise BadRequestError("the body is no JSON in UTF-8") from None
     if not isinstance(found, dict):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import click
 import uvicorn
 from starlette.applications import Starlette
 
 from toprope.errors import UserError
+
+LONGEST_END = 5
+"""Seconds that answers under way have when the server is told to end."""
 
 
 def run(app: Starlette, host: str, port: int, *, what: str, quiet: bool = False) -> None:
@@ -19,10 +23,18 @@ def run(app: Starlette, host: str, port: int, *, what: str, quiet: bool = False)
     """
     listening = _listening(host, port)
     if not quiet:
-        at = listening.getsockname()
-        click.echo(f"{what} at http://{at[0]}:{at[1]}/v1 (Ctrl-C ends it)", err=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-    uvicorn.Server(config).run(sockets=[listening])
+        name, number = listening.getsockname()[:2]
+        name = f"[{name}]" if ":" in name else name
+        click.echo(f"{what} at http://{name}:{number}/v1 (Ctrl-C ends it)", err=True)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=LONGEST_END,
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -31,6 +43,7 @@ def _listening(host: str, port: int) -> socket.socket:
         found = socket.socket(family, socket.SOCK_STREAM)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
+        found.listen()
     except OSError as error:
         raise UserError(
             f"can't listen at {host}, port {port}: {error.strerror}; name another with --port"

@@ -100,6 +100,8 @@ def test_where_all_fell_at_once_the_next_may_take_every_query():
     assert (found.value, found.low) == (1.0, 1.0)
     assert found.high is not None
     assert 1.5 < found.high < 4
+    once = measured(campaign=campaign, queries=1)["campaign", "queries_to_first_success"]
+    assert (once.low, once.high) == (1.0, 1.0)
 
 
 def test_a_family_without_an_attempt_is_told_not_dropped():

@@ -79,6 +79,7 @@ def test_a_guard_is_kept_and_stops_what_it_stopped(guard: Guard, tiny: LocalMode
     assert found.stops_at(bad) is not None
     assert found.stops_at(bad) == guard.stops_at(bad)
     assert found.stops_at(good) is None
+    assert (found.head.scores(bad) == guard.head.scores(bad)).all()
 
 
 def test_a_guard_of_other_weights_or_layers_is_refused(guard: Guard, tiny: LocalModel):
@@ -108,6 +109,13 @@ def test_a_damaged_guard_is_told_in_a_line(guard: Guard, tmp_path, spoil, compla
     with pytest.raises(UserError, match=complaint) as caught:
         load_guard(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("broken", [{"bias": float("nan")}, {"scale_F": np.zeros(64)}])
+def test_a_guard_that_could_never_stop_anything_is_damaged(guard: Guard, tmp_path, broken):
+    replace(guard, head=replace(guard.head, **broken)).save(tmp_path)
+    with pytest.raises(UserError, match="damaged"):
+        load_guard(tmp_path)
 
 
 def test_a_guard_of_a_later_format_is_refused(guard: Guard, tmp_path):

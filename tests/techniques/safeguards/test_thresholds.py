@@ -24,6 +24,24 @@ def test_a_budget_that_the_data_cannot_show_is_refused():
         threshold(np.zeros(200))
 
 
+def test_single_precision_keeps_to_the_budget_too():
+    scores_N = np.array([1.0] * 4 + [0.9] * 6 + [0.1] * 990, dtype=np.float32)
+    found = cascade(scores_N, scores_N, escalation=0.005, budget=0.005)
+    assert found.escalation(scores_N) == 0.004
+    assert found.stops(scores_N, scores_N).sum() == 4
+
+
+@pytest.mark.parametrize("budget", [0, -1, 2, float("nan")])
+def test_a_budget_that_is_no_share_is_refused(budget):
+    with pytest.raises(UserError, match="a refusal budget is a share"):
+        threshold(np.zeros(200), budget)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(UserError, match="not a number"):
+        threshold(np.array([0.1] * 999 + [np.nan]), 0.01)
+
+
 def test_a_cascade_reads_twice_as_seldom_as_it_may():
     rng = np.random.default_rng(0)
     cheap_N = rng.random(2000)

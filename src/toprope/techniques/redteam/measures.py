@@ -255,8 +255,8 @@ class Measures:
     def _mean_queries(self, spent_N: np.ndarray) -> Interval:
         """As a share of the way from one query to all of them, which is bounded as a rate is: where
         every behaviour took one query, the next may still take them all."""
-        most = max(self.outcome.queries - 1, 1)
-        share = self._mean((spent_N - 1) / most, self.outcome.held_out)
+        most = self.outcome.queries - 1
+        share = self._mean((spent_N - 1) / max(most, 1), self.outcome.held_out)
         return replace(
             share,
             value=1 + most * share.value,

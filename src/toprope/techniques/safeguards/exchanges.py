@@ -58,7 +58,10 @@ def from_run(folder: Path) -> list[Exchange]:
     paths = sorted(folder.glob(f"artifacts/redteam/*/{ATTEMPTS}"))
     if not paths:
         raise UserError(f"no attempts in {folder}: has a red-teaming study finished there?")
-    return unique(exchange for path in paths for exchange in _judged(path, str(folder)))
+    found = unique(exchange for path in paths for exchange in _judged(path, str(folder)))
+    if not found:
+        raise UserError(f"no attempt in {folder} was judged: there is nothing to learn from")
+    return found
 
 
 def unique(exchanges: Iterator[Exchange]) -> list[Exchange]:

@@ -84,7 +84,7 @@ class Guard:
             "bias": np.array([head.bias]),
         }
         save_file(
-            {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()},
+            {name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()},
             folder / "head.safetensors",
         )
         text = json.dumps(asdict(self.about), indent=1) + "\n"
@@ -103,9 +103,7 @@ def load_guard(folder: Path) -> Guard:
         text = (folder / "guard.json").read_text(encoding="utf-8")
         about = TypeAdapter(About).validate_json(text)
         tensors = load_file(folder / "head.safetensors")
-        mean_F, scale_F, weight_F = (
-            tensors[name].astype(np.float64) for name in ("mean", "scale", "weight")
-        )
+        mean_F, scale_F, weight_F = (tensors[name] for name in ("mean", "scale", "weight"))
         head = StreamingHead(mean_F, scale_F, weight_F, float(tensors["bias"].item()))
     except (OSError, ValueError, KeyError, ValidationError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -115,6 +113,8 @@ def load_guard(folder: Path) -> Guard:
             f"the guard in {folder} has format {about.format}, and this toprope reads {FORMAT}"
         )
     same = {mean_F.shape, scale_F.shape, weight_F.shape}
-    if len(same) != 1 or weight_F.ndim != 1 or not np.isfinite(weight_F).all():
-        raise UserError(f"the guard in {folder} is damaged (its head's shapes): train it again")
+    whole = [mean_F, scale_F, weight_F, np.array([head.bias, about.stop])]
+    sound = all(np.isfinite(part).all() for part in whole) and (scale_F > 0).all()
+    if len(same) != 1 or weight_F.ndim != 1 or not about.layers or not sound:
+        raise UserError(f"the guard in {folder} is damaged (its numbers): train it again")
     return Guard(about, head)

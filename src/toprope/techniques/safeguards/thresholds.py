@@ -33,11 +33,11 @@ class Cascade:
 
     def stops(self, cheap_N: NDArray, dear_N: NDArray) -> NDArray:
         """[N]; `dear_N` is read only where the first stage escalates."""
-        return (cheap_N >= self.escalate) & (dear_N >= self.stop)
+        return (_double(cheap_N) >= self.escalate) & (_double(dear_N) >= self.stop)
 
     def escalation(self, cheap_N: NDArray) -> float:
         """The share of exchanges that the second stage reads."""
-        return float((cheap_N >= self.escalate).mean())
+        return float((_double(cheap_N) >= self.escalate).mean())
 
 
 def threshold(harmless_N: NDArray, budget: float = BUDGET) -> float:
@@ -47,8 +47,11 @@ def threshold(harmless_N: NDArray, budget: float = BUDGET) -> float:
         harmless_N: their scores.
 
     Raises:
-        UserError: so few exchanges that the budget is less than one of them.
+        UserError: so few exchanges that the budget is less than one of them, a budget that is no
+            share, or a score that is no number.
     """
+    if not 0 < budget <= 1:
+        raise UserError(f"a refusal budget is a share above 0 and up to 1, not {budget}")
     n = len(harmless_N)
     may_stop = int(np.floor(budget * n + 1e-9))
     if may_stop < 1:
@@ -57,7 +60,9 @@ def threshold(harmless_N: NDArray, budget: float = BUDGET) -> float:
             f"a refusal budget of {budget:.3%} can't be set on {n:,} harmless exchanges: "
             f"{reachable}; give it {int(np.ceil(1 / budget)):,} or a larger budget"
         )
-    ranked_N = np.sort(np.asarray(harmless_N, dtype=np.float64))[::-1]
+    ranked_N = np.sort(_double(harmless_N))[::-1]
+    if np.isnan(ranked_N).any():
+        raise UserError("some harmless exchanges have no score (not a number)")
     # Stops the exchanges above the first that must pass, ties with it passing too.
     return float(np.nextafter(ranked_N[may_stop], np.inf)) if may_stop < n else float(ranked_N[-1])
 
@@ -75,5 +80,10 @@ def cascade(
         UserError: as `threshold`.
     """
     first = threshold(cheap_N, escalation)
-    escalated_N = np.where(cheap_N >= first, dear_N, -np.inf)
+    escalated_N = np.where(_double(cheap_N) >= first, _double(dear_N), -np.inf)
     return Cascade(first, threshold(escalated_N, budget))
+
+
+def _double(scores_N: NDArray) -> NDArray:
+    """A threshold lies between two numbers of double precision, which single can't tell apart."""
+    return np.asarray(scores_N, dtype=np.float64)
