@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import openai
@@ -119,6 +120,29 @@ def test_calls_that_come_together_are_one_batch(address, tiny):
     assert len(set(asyncio.run(together()))) == 1
     handle.remove()
     assert max(sizes) > 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_is_generated_for_a_caller_who_has_gone(address, tiny, stream):
+    passes = [0]
+
+    def slow(*_: object) -> None:
+        passes[0] += 1
+        time.sleep(0.02)
+
+    handle = tiny.module.register_forward_pre_hook(slow)
+    asked = {"messages": SAY, "max_tokens": 400, "temperature": 1, "seed": 1, "stream": stream}
+    with (
+        suppress(httpx.ReadTimeout),
+        httpx.Client(timeout=0.4) as client,
+        client.stream("POST", f"{address}/v1/chat/completions", json=asked) as answer,
+    ):
+        next(answer.iter_raw())  # and leaves with a piece, or without any
+    time.sleep(0.5)
+    after = passes[0]
+    time.sleep(0.5)
+    handle.remove()
+    assert passes[0] == after < 200
 
 
 def test_models_and_health(address, client, tiny):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,9 @@ from toprope.serve.openai import DONE, Answer, BadRequestError, body, error, mes
 MAX_TOKENS = 512
 """Of an answer for which none were named."""
 
+GONE = 499
+"""The status, which nobody sees, of a call whose caller has gone (nginx's number)."""
+
 FINISH = {"end": "stop", "stop": "stop", "length": "length"}
 
 
@@ -44,13 +47,15 @@ def application(model: LocalModel) -> Starlette:
             return error(str(problem), problem.status)
         if asked.get("stream"):
             return StreamingResponse(_pieces(queue, request), media_type="text/event-stream")
-        [found] = await queue.complete([request])
+        found = await _unless_gone(http, queue.complete([request]))
+        if found is None:
+            return Response(status_code=GONE)
         return JSONResponse(
             Answer(model.name).whole(
-                found.text,
-                FINISH[found.stopped],
-                prompt_tokens=found.prompt_tokens,
-                tokens=len(found.tokens),
+                found[0].text,
+                FINISH[found[0].stopped],
+                prompt_tokens=found[0].prompt_tokens,
+                tokens=len(found[0].tokens),
             )
         )
 
@@ -108,6 +113,24 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
         seed=int(seed),
         stop=tuple(stop),
     )
+
+
+async def _unless_gone(
+    http: Http, answering: Coroutine[Any, Any, list[Completion]]
+) -> list[Completion] | None:
+    """The answer, or None as soon as whoever asked has gone: nothing is generated for nobody."""
+
+    async def gone() -> None:
+        while (await http.receive())["type"] != "http.disconnect":
+            pass
+
+    answer, leaving = asyncio.ensure_future(answering), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+    finally:
+        answer.cancel()
+        leaving.cancel()
 
 
 async def _pieces(queue: BatchQueue, request: Request) -> AsyncIterator[str]:
