@@ -4,7 +4,6 @@ import click
 
 from toprope.cli.group import Group
 from toprope.cli.options import device, dtype, quiet
-from toprope.errors import UserError
 from toprope.progress import Progress
 
 
@@ -49,8 +48,5 @@ def model(
     from toprope.serve.run import run
 
     local = shared(name, device=device, dtype=dtype_named(dtype), progress=Progress(quiet=quiet))
-    if not local.is_causal or not local.tokenizer.chat_template:
-        raise UserError(
-            f"model '{name}' can't be served: it is no chat model (it has no chat template)"
-        )
+    local.check_that_it_chats()
     run(application(local), host, port, what=name, quiet=quiet)

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from torch import Tensor, nn
 
 from toprope.errors import UserError
@@ -131,7 +132,7 @@ class LocalModel:
         first words.
 
         Raises:
-            UserError: messages were given and the model has no chat template.
+            UserError: messages were given, and the model has no chat template or it refuses them.
         """
         if isinstance(prompt, str):
             return prompt + prefill
@@ -141,10 +142,27 @@ class LocalModel:
                 "or take a model that is tuned for chat"
             )
         messages = [dict(message) for message in prompt]
-        text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise UserError(
+                f"the chat template of '{self.name}' refuses these messages: {error}"
+            ) from None
         return text + prefill
+
+    def check_that_it_chats(self) -> None:
+        """
+        Raises:
+            UserError: it is an encoder, or a base model.
+        """
+        self._needs_decoder("generate text")
+        if not self.tokenizer.chat_template:
+            raise UserError(
+                f"model '{self.name}' has no chat template (it is a base model), and here it is "
+                "talked to in chat messages: take a model that is tuned for chat"
+            )
 
     def tokens(self, prompt: Prompt, *, prefill: str = "") -> list[int]:
         """Token ids of the rendered prompt; special tokens are added to plain text only, a template

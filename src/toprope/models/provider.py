@@ -31,7 +31,6 @@ from inspect_ai.model import (
     TopLogprob,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
-from jinja2 import TemplateError
 
 from toprope.errors import UserError, unknown
 from toprope.models.generation import Completion, Request
@@ -94,7 +93,7 @@ class LocalModelAPI(ModelAPI):
         try:
             _check_arguments(model_name, others)
             local = shared(model_name, device=device, dtype=dtype_named(dtype))
-            _check_that_it_chats(local)
+            local.check_that_it_chats()
         except UserError as error:
             raise PrerequisiteError(str(error)) from None
         self._queue: BatchQueue | None = BatchQueue.of(local)
@@ -186,16 +185,6 @@ def _check_arguments(model_name: str, others: dict[str, Any]) -> None:
         raise unknown("argument", name, ("device", "dtype"), where=where)
 
 
-def _check_that_it_chats(local: LocalModel) -> None:
-    if not local.is_causal:
-        raise UserError(f"model '{local.name}' is an encoder: it can't generate text")
-    if not local.tokenizer.chat_template:
-        raise UserError(
-            f"model '{local.name}' has no chat template (it is a base model), and Inspect "
-            "talks in chat messages: take a model that is tuned for chat"
-        )
-
-
 def _tokens(
     local: LocalModel, messages: Sequence[ChatMessage], tools: Sequence[ToolInfo]
 ) -> list[int]:
@@ -209,12 +198,7 @@ def _tokens(
     if isinstance(messages[-1], ChatMessageAssistant):
         prefill, messages = messages[-1].text, messages[:-1]
     chat: list[Message] = [{"role": message.role, "content": message.text} for message in messages]
-    try:
-        return local.tokens(chat, prefill=prefill)
-    except TemplateError as error:
-        raise UserError(
-            f"the chat template of '{local.name}' refuses these messages: {error}"
-        ) from None
+    return local.tokens(chat, prefill=prefill)
 
 
 def _uses_tools(message: ChatMessage) -> bool:

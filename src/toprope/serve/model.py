@@ -10,9 +10,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from jinja2.exceptions import TemplateError
 from starlette.applications import Starlette
 from starlette.requests import Request as Http
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -92,8 +92,8 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
         raise BadRequestError("there must be a message before the answer's beginning")
     try:
         tokens = model.tokens(messages, prefill=prefill)  # pyright: ignore[reportArgumentType]
-    except (TemplateError, UserError) as problem:
-        raise BadRequestError(f"the chat template refuses these messages: {problem}") from None
+    except UserError as problem:
+        raise BadRequestError(str(problem)) from None
     if len(tokens) >= model.context:
         raise BadRequestError(
             f"the prompt has {len(tokens)} tokens, and the model reads {model.context}"
@@ -142,7 +142,7 @@ async def _pieces(queue: BatchQueue, request: Request) -> AsyncIterator[str]:
         with suppress(RuntimeError):  # the loop was closed: nobody reads any more
             loop.call_soon_threadsafe(heard.put_nowait, text)
 
-    asked = Request(**{**vars(request), "listener": listener})
+    asked = replace(request, listener=listener)
     whole = asyncio.ensure_future(queue.complete([asked]))
     whole.add_done_callback(lambda _: heard.put_nowait(None))
     answer, sent = Answer(queue.model.name), 0
