@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -194,6 +195,22 @@ def test_a_key_that_is_not_set_is_named(monkeypatch):
 def test_an_unknown_provider_is_a_mistake():
     with pytest.raises(UserError, match="nowhere"):
         Chat.open("nowhere/model")
+
+
+def test_a_loaded_model_is_talked_with_under_its_own_fingerprint(tiny_model, tmp_path: Path):
+    other = replace(tiny_model, fingerprint="with an adapter")
+    with Journal(tmp_path / "j.jsonl", {}) as journal:
+        chat, same = (Chat.of(one, journal=journal) for one in (tiny_model, other))
+        text = ask(chat, max_tokens=6).text
+        assert text == tiny_model.generate([ASK], max_tokens=6)[0].text
+        assert ask(same, max_tokens=6).text == text
+        assert len(journal) == 2
+    assert (other.tokens_read > 0, chat.name) == (True, tiny_model.name)
+
+
+def test_a_loaded_model_that_cannot_chat_is_a_mistake(base_model):
+    with pytest.raises(UserError, match="has no chat template"):
+        Chat.of(base_model)
 
 
 def test_what_is_served_by_its_name(tmp_path: Path):

@@ -374,6 +374,56 @@ def test_the_loss_on_text_is_that_of_transformers_on_the_answers_tokens(tiny_mod
     assert training.validation[1] < training.losses[0]
 
 
+def test_a_prefill_is_read_and_not_learned(tiny_model: LocalModel):
+    """The loss is that of the answers after prompts which end with the prefill."""
+    texts = [(prompt, answer) for prompt, answer in PAIRS if isinstance(prompt, str)]
+    joined = [(f"{prompt} Sure,", answer) for prompt, answer in texts]
+    begun = tiny_model.finetune_text(texts, STEP, prefills=[" Sure,"] * len(texts)).training
+    whole = tiny_model.finetune_text(joined, STEP).training
+    assert begun is not None
+    assert whole is not None
+    assert begun.losses == pytest.approx(whole.losses, rel=1e-6)
+    with pytest.raises(ValueError, match="shorter"):
+        tiny_model.finetune_text(texts, STEP, prefills=["Sure"])
+
+
+def test_an_applied_adapter_is_a_model_of_its_own(tiny_model: LocalModel):
+    before = everything(tiny_model)
+    adapter = tiny_model.finetune_text(PAIRS, QUICK)
+    with adapter.active():
+        wanted = everything(tiny_model)[:3]
+    own = adapter.applied()
+    assert everything(tiny_model) == before
+    assert everything(own)[:3] == wanted
+    assert everything(own)[:3] != before[:3]
+    adapter.close()
+    with Adapter.on(tiny_model, STEP).active():
+        assert everything(own)[:3] == wanted
+    assert everything(tiny_model) == before
+    theirs = {weight.data_ptr() for weight in tiny_model.module.parameters()}
+    assert theirs < {weight.data_ptr() for weight in own.module.parameters()}
+    assert own.turn is tiny_model.turn
+    with pytest.raises(UserError, match="is closed"):
+        adapter.applied()
+
+
+def test_an_adapters_fingerprint_is_of_all_that_decides_its_answers(
+    tiny_model: LocalModel, tmp_path: Path
+):
+    adapter = tiny_model.finetune_text(PAIRS, STEP)
+    assert adapter.applied().fingerprint == adapter.fingerprint != tiny_model.fingerprint
+    assert tiny_model.finetune_text(PAIRS, STEP).fingerprint == adapter.fingerprint
+    adapter.save(tmp_path)
+    assert Adapter.load(tiny_model, tmp_path).fingerprint == adapter.fingerprint
+    for other in ({"seed": 1}, {"alpha": 8.0}, {"rank": 2}):
+        changed = tiny_model.finetune_text(PAIRS, STEP.model_copy(update=other))
+        assert changed.fingerprint != adapter.fingerprint
+    doubled = replace(adapter, lora=STEP.model_copy(update={"alpha": 32.0}))
+    assert doubled.fingerprint != adapter.fingerprint
+    elsewhere = replace(adapter, base=replace(tiny_model, fingerprint="other weights"))
+    assert elsewhere.fingerprint != adapter.fingerprint
+
+
 def test_text_training_keeps_the_best_weights_too(tiny_model: LocalModel):
     others = [(prompt, " rope") for prompt, _ in PAIRS]
     lora = QUICK.model_copy(update={"learning_rate": 5e-2, "epochs": 40, "validations": 40})

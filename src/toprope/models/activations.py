@@ -178,6 +178,27 @@ def _read_on(
     return rows, np.stack(scores, axis=1) if scores else np.empty((len(batch), 0))
 
 
+def read_on(
+    model: LocalModel, layers: Sequence[int], tokens: list[int], start: int, cache: Any
+) -> np.ndarray:
+    """[T, F]: the layers' states, side by side, at tokens that follow `start` others in a cache,
+    which takes them in; without a cache only the embeddings can be had."""
+    ids_1T = torch.tensor([tokens], device=model.device)
+    end = start + len(tokens)
+    positions_1T = torch.arange(start, end, device=model.device)[None]
+    states, _ = _forward(
+        model,
+        layers,
+        cache=cache,
+        input_ids=ids_1T,
+        attention_mask=None
+        if cache is None
+        else torch.ones_like(ids_1T).new_ones(1, start + len(tokens)),
+        position_ids=positions_1T,
+    )
+    return torch.cat([states[layer][0] for layer in layers], dim=1).float().cpu().numpy()
+
+
 class _DeepEnough(Exception):  # noqa: N818 - not an error
     """Raised by the hook at the deepest layer: nothing above it is needed."""
 

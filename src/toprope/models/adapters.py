@@ -7,11 +7,13 @@ carries any number of adapters and doesn't notice them. Training is in `finetune
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -196,6 +198,33 @@ class Adapter:
             yield self.base
         finally:
             _place(self.base, before)
+
+    def applied(self) -> LocalModel:
+        """A model of its own that always has the adapter on, and shares the base's weights.
+
+        Unlike `active`, nobody else who uses the base gets the adapter. It takes turns with the
+        base, has the base's name, and its fingerprint is the adapter's. Ask for it while nobody
+        asks the base: what is hooked to the base goes along.
+
+        Raises:
+            UserError: the adapter is closed.
+        """
+        with self.base.turn, self.active():
+            module = self.base.module
+            tensors = [*module.parameters(), *module.buffers()]
+            own = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+        model = replace(self.base, module=own, fingerprint=self.fingerprint)
+        model.turn = self.base.turn
+        return model
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the base's weights, the adapter's, and how much these count."""
+        digest = sha256(f"{self.base.fingerprint} {self.lora.alpha / self.lora.rank}".encode())
+        for name, weight in self.weights().items():
+            digest.update(f"{name} {tuple(weight.shape)}".encode())
+            digest.update(weight.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Lets go of the adapter's weights."""

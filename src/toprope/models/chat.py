@@ -26,9 +26,11 @@ from toprope.journal import Journal, key_of
 if TYPE_CHECKING:
     from inspect_ai.model import Model
 
+    from toprope.models.local import LocalModel
+
 Outcome = Literal["answered", "empty", "filtered", "timeout", "error"]
-"""answered: with text; empty: with none; filtered: a provider's filter withheld it; timeout, error:
-no answer came, after all retries."""
+"""answered: with text; empty: with none; filtered: a filter stopped it, and the text is what it had
+let through; timeout, error: no answer came, after all retries."""
 
 PATIENCE = 12
 """First calls that may all come to nothing before a model is given up on."""
@@ -109,20 +111,21 @@ class Chat:
         Raises:
             UserError: no such model or provider, its key isn't set, or it's no chat model.
         """
-        from inspect_ai._util.error import PrerequisiteError
-        from inspect_ai.model import get_model
+        if is_served(name):
+            return cls(name, _inspects(name, name), name, **limits)
+        full = name if name.startswith("toprope/") else f"toprope/{name}"
+        model = _inspects(name, full, device=device, dtype=dtype)
+        return cls(name, model, model.api.connection_key(), **limits)
 
-        served = is_served(name)
-        arguments: dict[str, Any] = {} if served else {"device": device, "dtype": dtype}
-        full = name if served or name.startswith("toprope/") else f"toprope/{name}"
-        try:
-            model = get_model(full, memoize=False, **arguments)
-        except PrerequisiteError as error:
-            raise UserError(_one_line(error)) from None
-        except (ValueError, ImportError) as error:
-            raise UserError(f"model '{name}': {_one_line(error)}") from None
-        fingerprint = name if served else model.api.connection_key()
-        return cls(name, model, fingerprint, **limits)
+    @classmethod
+    def of(cls, local: LocalModel, **limits: Any) -> Chat:
+        """A model that is loaded already, such as one with an adapter applied.
+
+        Raises:
+            UserError: it's no chat model.
+        """
+        model = _inspects(local.name, f"toprope/{local.name}", local=local)
+        return cls(local.name, model, local.fingerprint, **limits)
 
     async def ask(
         self,
@@ -214,6 +217,23 @@ class Chat:
             outcome = "filtered"
         tokens = output.usage.total_tokens if output.usage else 0
         return Reply(text, outcome, tokens, time.monotonic() - began, _clean(output.error or ""))
+
+
+def _inspects(name: str, full: str, **arguments: Any) -> Model:
+    """Inspect's model of a full name.
+
+    Raises:
+        UserError: see `Chat.open`.
+    """
+    from inspect_ai._util.error import PrerequisiteError
+    from inspect_ai.model import get_model
+
+    try:
+        return get_model(full, memoize=False, **arguments)
+    except PrerequisiteError as error:
+        raise UserError(_one_line(error)) from None
+    except (ValueError, ImportError) as error:
+        raise UserError(f"model '{name}': {_one_line(error)}") from None
 
 
 def _as_inspect(messages: Sequence[Mapping[str, str]], prefill: str) -> list[Any]:

@@ -8,7 +8,7 @@ the loss may look at the step's items together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -143,12 +143,13 @@ def finetune_text(
     pairs: Sequence[tuple[Prompt, str]],
     lora: Lora,
     *,
+    prefills: Sequence[str] = (),
     validation: Sequence[tuple[Prompt, str]] = (),
     progress: Progress | None = None,
 ) -> Adapter:
     """Trains an adapter to answer (see `LocalModel.finetune_text`)."""
     _check(base, len(pairs))
-    rows, held = _sequences(base, pairs), _sequences(base, validation)
+    rows, held = _sequences(base, pairs, prefills), _sequences(base, validation)
     adapter = Adapter.on(base, lora)
 
     def step(items: list[int], _share: float) -> float:
@@ -224,17 +225,22 @@ def _all_logits(
 
 @dataclass(frozen=True)
 class _Sequence:
-    """A prompt's tokens and its answer's, and how many of them are the answer's."""
+    """A prompt's tokens, prefill included, and its answer's, and how many are the answer's."""
 
     tokens: list[int]
     answer: int
 
 
-def _sequences(base: LocalModel, pairs: Iterable[tuple[Prompt, str]]) -> list[_Sequence]:
+def _sequences(
+    base: LocalModel, pairs: Sequence[tuple[Prompt, str]], prefills: Sequence[str] = ()
+) -> list[_Sequence]:
     """Answers are tokenised on their own, as they are generated, and end with the end token."""
     end = [] if base.tokenizer.eos_token_id is None else [base.tokenizer.eos_token_id]
-    answers = [(base.tokens(prompt), base.continuation(answer) + end) for prompt, answer in pairs]
-    return [_Sequence(prompt + answer, len(answer)) for prompt, answer in answers]
+    rows = []
+    for (prompt, text), prefill in zip(pairs, prefills or [""] * len(pairs), strict=True):
+        answer = base.continuation(text) + end
+        rows.append(_Sequence(base.tokens(prompt, prefill=prefill) + answer, len(answer)))
+    return rows
 
 
 def _surprise(base: LocalModel, rows: Sequence[_Sequence]) -> Tensor:

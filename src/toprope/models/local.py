@@ -94,6 +94,8 @@ class LocalModel:
             head.register_forward_pre_hook(_contiguous)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        # It would warn on standard error; what is too long is told where it matters.
+        tokenizer.model_max_length = sys.maxsize
         return cls(name, module, tokenizer, digest(folder))
 
     @property
@@ -408,6 +410,7 @@ class LocalModel:
         pairs: Sequence[tuple[Prompt, str]],
         lora: Lora | None = None,
         *,
+        prefills: Sequence[str] = (),
         validation: Sequence[tuple[Prompt, str]] = (),
         progress: Progress | None = None,
     ) -> Adapter:
@@ -418,10 +421,17 @@ class LocalModel:
 
         Args:
             pairs: prompts, each with its answer.
+            prefills: for each pair, the first words of an answer, put in the model's mouth: its
+                answer goes on from there, and they aren't learned.
         """
         with self.turn:
             return finetune.finetune_text(
-                self, pairs, lora or Lora(), validation=validation, progress=progress
+                self,
+                pairs,
+                lora or Lora(),
+                prefills=prefills,
+                validation=validation,
+                progress=progress,
             )
 
     def _needs_decoder(self, what: str) -> None:

@@ -71,6 +71,7 @@ class LocalModelAPI(ModelAPI):
             a provider for its own number only when that is switched off.
         device: "cpu", "cuda", ... (`-M device=cuda`); the GPU where there is one.
         dtype: of the weights (`-M dtype=bfloat16`); see `placement`.
+        local: a model that is loaded already; without one, that of the name.
 
     Raises:
         PrerequisiteError: a user's mistake, in one line: an unknown name or argument, a base model.
@@ -84,6 +85,7 @@ class LocalModelAPI(ModelAPI):
         config: GenerateConfig | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        local: LocalModel | None = None,
         **others: Any,
     ) -> None:
         config = config or GenerateConfig()
@@ -92,7 +94,7 @@ class LocalModelAPI(ModelAPI):
             config.max_connections = MAX_CONNECTIONS
         try:
             _check_arguments(model_name, others)
-            local = shared(model_name, device=device, dtype=dtype_named(dtype))
+            local = local or shared(model_name, device=device, dtype=dtype_named(dtype))
             local.check_that_it_chats()
         except UserError as error:
             raise PrerequisiteError(str(error)) from None
