@@ -26,8 +26,8 @@ Outcome = Literal[
     "judge_unparsable",
     "judge_error",
 ]
-"""judged: answered, with a verdict; empty, filtered, timeout, error: as `Reply` has it; judge_...:
-answered, but the judge gave no verdict."""
+"""judged: answered, with a verdict; empty, timeout, error: as `Reply` has it; filtered: a filter
+stopped it, and nothing came through; judge_...: answered, but the judge gave no verdict."""
 
 FAILURES: dict[str, Outcome] = {
     "refused": "judge_refused",
@@ -83,6 +83,7 @@ class Attempt:
         family, strategy: the attack: a family's one member, such as a template.
         messages, prefill: what the target was given at last.
         response: what the judge was shown: prefill and answer.
+        flagged: a filter stopped the answer; the response is what it had let through.
         queries, tokens: of the target that this attempt took, the conversation's earlier turns
             included.
     """
@@ -102,6 +103,7 @@ class Attempt:
     tokens: int = 0
     seconds: float = 0.0
     error: str = ""
+    flagged: bool = False
 
     @property
     def success(self) -> bool:
@@ -195,7 +197,8 @@ class Case:
         target = self.target
         heat = target.temperature if temperature is None else temperature
         reply = await self._ask(messages, prefill, heat, seed)
-        if reply.outcome != "answered":
+        through = reply.outcome == "filtered" and reply.text.strip()
+        if reply.outcome != "answered" and not through:
             return self._ended(messages, prefill, reply, reply.outcome, None, seed, heat)
         verdict = await self._verdict(prefill + reply.text)
         outcome: Outcome = "judged"
@@ -248,6 +251,7 @@ class Case:
             tokens=tokens,
             seconds=reply.seconds,
             error=reply.error,
+            flagged=reply.outcome == "filtered",
         )
 
     async def _ask(self, messages: Messages, prefill: str, temperature: float, seed: int) -> Reply:

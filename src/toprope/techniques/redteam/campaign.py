@@ -21,9 +21,18 @@ import numpy as np
 
 from toprope.data.behaviours import Behaviour
 from toprope.errors import UserError
-from toprope.models.chat import Chat
+from toprope.journal import Journal
+from toprope.lab import Lab
+from toprope.models.chat import Chat, is_served
 from toprope.techniques.redteam.attacks.attack import Attack
-from toprope.techniques.redteam.attempts import Attempt, Budget, Case, OutOfBudgetError, Target
+from toprope.techniques.redteam.attempts import (
+    Attempt,
+    Budget,
+    Case,
+    Judge,
+    OutOfBudgetError,
+    Target,
+)
 
 Rng = Callable[..., np.random.Generator]
 """`Lab.rng`: a generator of its own for each purpose."""
@@ -110,10 +119,62 @@ class Front:
     limits: Limits = field(default_factory=Limits)
     stopped: str = ""
 
+    @classmethod
+    def open(
+        cls,
+        lab: Lab,
+        study: str,
+        target: str,
+        judge: Judge,
+        *,
+        attacker: str | None = None,
+        journal: Journal | None = None,
+        limits: Limits | None = None,
+        concurrency: int = 32,
+        timeout: float = 120.0,
+        retries: int = 3,
+        **asked: Any,
+    ) -> Front:
+        """A front against a model by its name.
+
+        Args:
+            study: whose randomness it is.
+            attacker: the model that writes attacks, by its name.
+            concurrency, timeout, retries: of `Chat`.
+            asked: how the target is: `system`, `max_tokens` and `temperature` of `Target`.
+
+        Raises:
+            UserError: as `Lab.chat`.
+        """
+        calls: dict[str, Any] = {
+            "journal": journal,
+            "concurrency": concurrency,
+            "timeout": timeout,
+            "retries": retries,
+        }
+        return cls(
+            Target(
+                chat=lab.chat(target, **calls),
+                judge=judge,
+                local=None if is_served(target) else lab.local(target),
+                journal=journal,
+                **asked,
+            ),
+            attacker=lab.chat(attacker, **calls) if attacker else None,
+            rng=lambda *names: lab.rng(study, *names),
+            limits=limits or Limits(),
+        )
+
     async def once(
         self, behaviours: Sequence[Behaviour], arms: Sequence[Attack], advance: Report
     ) -> list[Attempt]:
-        """The first attempt of every arm on every behaviour; in the order of behaviours, then arms.
+        """The first attempt of every arm on every behaviour: behaviour by behaviour."""
+        return await self.each([(one, arm) for one in behaviours for arm in arms], advance)
+
+    async def each(
+        self, pairs: Sequence[tuple[Behaviour, Attack]], advance: Report
+    ) -> list[Attempt]:
+        """The first attempt of each pair's arm on its behaviour, in their order.
 
         Stops between batches where a limit is reached; what was attempted is returned.
         """
@@ -123,7 +184,6 @@ class Front:
             advance(1)
             return attempt
 
-        pairs = [(one, arm) for one in behaviours for arm in arms]
         found: list[Attempt] = []
         step = max(1, 4 * self.target.chat.concurrency)
         for at in range(0, len(pairs), step):

@@ -25,7 +25,7 @@ from toprope.techniques.redteam.attacks import FAMILIES, WITHOUT_A_MODEL, arms
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.direct import Direct
 from toprope.techniques.redteam.attacks.templated import Templated
-from toprope.techniques.redteam.attempts import Attempt, Judge, Target
+from toprope.techniques.redteam.attempts import Attempt, Judge
 from toprope.techniques.redteam.campaign import Front, Library, Limits, arm_name
 from toprope.techniques.redteam.judges import make_judge
 from toprope.techniques.redteam.judges.calibration import Calibration, find, fingerprint
@@ -167,28 +167,20 @@ class RedTeam(Study):
         return found
 
     def _front(self, lab: Lab, judge: Judge, journal: Journal) -> Front:
-        limits = {
-            "concurrency": self.concurrency,
-            "timeout": self.timeout,
-            "retries": self.retries,
-        }
-        target = Target(
-            chat=lab.chat(self.target, journal=journal, **limits),
-            judge=judge,
-            local=None if is_served(self.target) else lab.local(self.target),
+        return Front.open(
+            lab,
+            self.name,
+            self.target,
+            judge,
+            attacker=None if self.overseer == NOBODY else self.overseer,
+            journal=journal,
+            limits=Limits(self.max_total_tokens, self.max_seconds),
+            concurrency=self.concurrency,
+            timeout=self.timeout,
+            retries=self.retries,
             system=self.system,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
-            journal=journal,
-        )
-        attacker = None
-        if self.overseer != NOBODY:
-            attacker = lab.chat(self.overseer, journal=journal, **limits)
-        return Front(
-            target,
-            attacker,
-            rng=lambda *names: lab.rng(self.name, *names),
-            limits=Limits(self.max_total_tokens, self.max_seconds),
         )
 
     def _journal(self, lab: Lab, judge: Judge) -> Journal:

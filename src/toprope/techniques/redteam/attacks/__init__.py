@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toprope.errors import UserError, unknown
-from toprope.techniques.redteam.attacks import persuasion, pyrit, templated
+from toprope.techniques.redteam.attacks import evasions, persuasion, pyrit, templated
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.best_of_n import BestOfN
 from toprope.techniques.redteam.attacks.crescendo import Crescendo
@@ -26,7 +26,8 @@ TEMPLATES = (
 )
 WITHOUT_A_MODEL = (*TEMPLATES, "encoding", "best_of_n", "many_shot", "prefill")
 WITH_A_MODEL = ("pair", "tap", "crescendo", "persuasion")
-FAMILIES = (*WITHOUT_A_MODEL, *WITH_A_MODEL, "gcg", "in_the_wild", "pyrit")
+AGAINST_A_FILTER = ("reconstruction", "output_encoding")
+FAMILIES = (*WITHOUT_A_MODEL, *AGAINST_A_FILTER, *WITH_A_MODEL, "gcg", "in_the_wild", "pyrit")
 SHOTS = (4, 16)
 
 
@@ -58,6 +59,8 @@ def _family(
 ) -> Sequence[Attack]:
     if family in TEMPLATES:
         return templated.built_in()[family]
+    if family in AGAINST_A_FILTER:
+        return evasions.built_in()[family]
     if family == "in_the_wild":
         if not templates:
             raise UserError("the attack 'in_the_wild' needs a file: templates: PATH")

@@ -29,12 +29,17 @@ class BestOfN:
             yield await case.attempt(user(text), temperature=1.0, seed=seed)
 
 
-def noisy(text: str, rng: np.random.Generator) -> str:
-    """The text with the paper's three kinds of noise."""
+def noisy(text: str, rng: np.random.Generator, strength: float = 1.0) -> str:
+    """The text with the paper's three kinds of noise.
+
+    Args:
+        strength: of the paper's rates, the share that is used.
+    """
     words = [
-        _scrambled(word, rng) if rng.random() < SCRAMBLED else word for word in text.split(" ")
+        _scrambled(word, rng) if rng.random() < SCRAMBLED * strength else word
+        for word in text.split(" ")
     ]
-    letters = [_shifted(_cased(letter, rng), rng) for letter in " ".join(words)]
+    letters = [_shifted(_cased(one, rng, strength), rng, strength) for one in " ".join(words)]
     return "".join(letters)
 
 
@@ -45,11 +50,12 @@ def _scrambled(word: str, rng: np.random.Generator) -> str:
     return word[0] + "".join(rng.permutation(list(word[1:-1]))) + word[-1]
 
 
-def _cased(letter: str, rng: np.random.Generator) -> str:
-    return letter.swapcase() if letter.isalpha() and rng.random() < CAPITAL / 2 else letter
+def _cased(letter: str, rng: np.random.Generator, strength: float) -> str:
+    changes = letter.isalpha() and rng.random() < CAPITAL / 2 * strength
+    return letter.swapcase() if changes else letter
 
 
-def _shifted(letter: str, rng: np.random.Generator) -> str:
-    if not 32 < ord(letter) < 126 or rng.random() >= SHIFTED:
+def _shifted(letter: str, rng: np.random.Generator, strength: float) -> str:
+    if not 32 < ord(letter) < 126 or rng.random() >= SHIFTED * strength:
         return letter
     return chr(ord(letter) + int(rng.choice([-1, 1])))

@@ -7,7 +7,6 @@ A judge is a folder: `judge.json` (the model, its layer, what it was trained on)
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.models.heads import STRENGTHS, Axes, Head, one_hot
 from toprope.models.local import LocalModel
+from toprope.models.together import Together
 from toprope.progress import Progress
 from toprope.techniques.redteam.attempts import Verdict
 from toprope.techniques.redteam.judges.calibration import pairs_of
@@ -41,8 +41,6 @@ RESPONSE_CHARACTERS = 900
 MOST_TOGETHER = 32
 """Answers judged in one go."""
 
-Asked = tuple[tuple[str, str], "asyncio.Future[Verdict]"]
-
 
 @dataclass(frozen=True)
 class TrainedJudge:
@@ -58,8 +56,10 @@ class TrainedJudge:
     layer: int
     head: Head
     about: dict[str, Any]
-    _waiting: list[Asked] = field(default_factory=list, repr=False)
-    _busy: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
+    _together: Together[tuple[str, str], Verdict] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_together", Together(self.judge_all, MOST_TOGETHER))
 
     @property
     def version(self) -> str:
@@ -72,29 +72,7 @@ class TrainedJudge:
 
     async def judge(self, request: str, response: str) -> Verdict:
         """Answers that come while others are being judged are judged together after them."""
-        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((request, response), verdict))
-        if len(self._waiting) == 1 and not self._busy:
-            self._busy.append(asyncio.ensure_future(self._judge_waiting()))
-        return await verdict
-
-    async def _judge_waiting(self) -> None:
-        try:
-            while self._waiting:
-                some = self._waiting[:MOST_TOGETHER]
-                del self._waiting[:MOST_TOGETHER]
-                try:
-                    found = await asyncio.to_thread(self.judge_all, [pair for pair, _ in some])
-                except BaseException as error:
-                    _fail(some, error)
-                    raise
-                for (_, verdict), one in zip(some, found, strict=True):
-                    if not verdict.done():
-                        verdict.set_result(one)
-        finally:
-            self._busy.clear()
-            _fail(self._waiting, asyncio.CancelledError())
-            self._waiting.clear()
+        return await self._together((request, response))
 
     def judge_all(
         self, pairs: Sequence[tuple[str, str]], *, progress: Progress | None = None
@@ -138,12 +116,6 @@ class TrainedJudge:
         }
         save_file(tensors, folder / "head.safetensors")
         (folder / "judge.json").write_text(json.dumps(self.about, indent=1) + "\n")
-
-
-def _fail(some: Sequence[Asked], error: BaseException) -> None:
-    for _, verdict in some:
-        if not verdict.done():
-            verdict.set_exception(error)
 
 
 def train(
