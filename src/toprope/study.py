@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "redteam": "toprope.techniques.redteam.study:RedTeam",
+    "safeguards": "toprope.techniques.safeguards.study:Safeguards",
     "weak_to_strong": "toprope.techniques.weak_to_strong.study:WeakToStrong",
 }
 """Name in YAML -> where its class is, so that a technique is imported only when it is used."""

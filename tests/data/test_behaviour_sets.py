@@ -12,11 +12,15 @@ from toprope.techniques.redteam.judges.calibration import about_of, pairs_of
 EXAMPLES = Path(__file__).parents[2] / "examples" / "behaviours"
 SIZES = {
     "do_not_answer": 938,
+    "gsm8k_questions": 1319,
     "harmbench": 320,
     "harmbench_val": 80,
     "jbb": 100,
+    "llmbar": 483,
     "mitre_frr": 750,
+    "strategyqa_questions": 2289,
     "strongreject": 313,
+    "truthfulqa_questions": 813,
     "xstest_safe": 250,
     "xstest_unsafe": 200,
 }
@@ -31,10 +35,10 @@ def test_every_description_is_tried():
 def test_a_description_reads_its_set(name: str):
     found = load_behaviours(str(EXAMPLES / f"{name}.yaml"))
     assert len(found) == SIZES[name]
-    assert all(
-        one.harmful == (name not in {"xstest_safe", "mitre_frr"}) for one in found.behaviours
-    )
-    assert all(one.category for one in found.behaviours)
+    everyday = {"gsm8k_questions", "llmbar", "strategyqa_questions", "truthfulqa_questions"}
+    harmless = everyday | {"xstest_safe", "mitre_frr"}
+    assert all(one.harmful == (name not in harmless) for one in found.behaviours)
+    assert all(one.category for one in found.behaviours) or name in everyday
 
 
 JUDGED = Path(__file__).parents[2] / "examples" / "judged"

@@ -19,6 +19,7 @@ COMMANDS = {
     "findings": Lazy(
         "Runs", "toprope.cli.findings:findings", "List or replay what red-teaming found."
     ),
+    "guard": Lazy("Models and data", "toprope.cli.guard:guard", "Make a guard for a model."),
     "judges": Lazy(
         "Models and data", "toprope.cli.judges:judges", "Check judges against people; train one."
     ),
@@ -31,6 +32,7 @@ COMMANDS = {
 
 STUDY_COMMANDS = {
     "redteam": "How does a model fail? Attacks it, and measures how often it does.",
+    "safeguards": "How well does a guard hold? Trains one, and attacks it afresh.",
     "weak-to-strong": "Can a weak model's labels bring out what a stronger model knows?",
 }
 """Every study of `toprope.study.STUDIES`, by command: what it asks, in a line."""

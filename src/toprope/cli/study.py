@@ -25,8 +25,12 @@ NOBODY = "none"
 """An overseer that there isn't."""
 
 
-def study_command(name: str) -> click.Command:
-    """The command of the study of that name in `toprope.study.STUDIES`."""
+def study_command(name: str, *, called: str = "") -> click.Command:
+    """The command of the study of that name in `toprope.study.STUDIES`.
+
+    Args:
+        called: its words after `toprope`, where they aren't the study's name.
+    """
     cls = study_class(name)
 
     @click.pass_context
@@ -34,9 +38,9 @@ def study_command(name: str) -> click.Command:
         _run(cls, ctx)
 
     command = click.command(
-        name=name.replace("_", "-"),
+        name=(called or name).replace("_", "-").split()[-1],
         params=list(fields.options(cls, MORE_FLAGS.get(name, {}))),
-        help=_help(cls),
+        help=_help(cls, called or name.replace("_", "-")),
         epilog=_EPILOG,
     )(run_options(callback))
     names = [param.name for param in command.params]
@@ -52,10 +56,10 @@ same command goes on after an interruption, and doesn't run again what has finis
 """
 
 
-def _help(cls: type[Study]) -> str:
+def _help(cls: type[Study], called: str) -> str:
     """The class's docstring, and an example of its command."""
     about = inspect.getdoc(cls) or f"Run the study {cls.name}."
-    words = ["toprope", cls.name.replace("_", "-")]
+    words = ["toprope", called]
     for name, field in cls.model_fields.items():
         if not field.is_required():
             continue

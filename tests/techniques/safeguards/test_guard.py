@@ -1,110 +1,99 @@
-"""Exchanges of a run, their features, and a guard on them that is kept and checked."""
+"""A guard that is kept and checked, its stages, a chat behind it, and a stream that it watches."""
 
-import json
+import asyncio
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from toprope.errors import UserError
+from toprope.models.chat import Chat, Reply
 from toprope.models.local import LocalModel
-from toprope.techniques.safeguards.exchanges import Exchange, fingerprint, from_run, read, unique
-from toprope.techniques.safeguards.guard import About, Guard, load_guard
-from toprope.techniques.safeguards.streaming import WINDOW, fit
+from toprope.techniques.safeguards.guard import Guard, load_guard
+from toprope.techniques.safeguards.guarded import GuardedChat, stops
+from toprope.techniques.safeguards.watching import Watching
+
+from .conftest import BAD, GOOD, exchange
 
 
-def exchange(answer: str, label: float = 0.0, ask: str = "A weaker partner") -> Exchange:
-    return Exchange(({"role": "user", "content": ask},), answer, label, "run", "g")
+def read(model: LocalModel, guard: Guard, one):
+    return [reader.read([one])[0] for reader in guard.readers({model.name: model})]
 
 
-def attempts(folder: Path, *rows: dict) -> Path:
-    path = folder / "artifacts" / "redteam" / "x" / "attempts.jsonl"
-    path.parent.mkdir(parents=True)
-    usual = {"behaviour": "b", "family": "fiction", "outcome": "judged", "score": 0.8}
-    usual |= {"messages": [{"role": "user", "content": "hi"}], "response": "Sure"}
-    path.write_text("".join(json.dumps(usual | row) + "\n" for row in rows))
-    return folder
-
-
-def test_a_runs_judged_attempts_are_exchanges_each_once(tmp_path):
-    rows = ({}, {}, {"response": "No", "score": 0.0}, {"outcome": "empty", "score": None})
-    found = from_run(attempts(tmp_path, *rows))
-    assert [(one.answer, one.label) for one in found] == [("Sure", 0.8), ("No", 0.0)]
-    assert {(one.group, one.family, one.origin) for one in found} == {
-        ("b", "fiction", str(tmp_path))
-    }
-    with pytest.raises(UserError, match="has a red-teaming study finished"):
-        from_run(tmp_path / "nowhere")
-
-
-def test_a_fingerprint_is_of_words_and_labels_whatever_the_order():
-    one, other = exchange("a", 0.2), exchange("b", 0.4)
-    assert fingerprint([one, other]) == fingerprint([other, one])
-    assert fingerprint([one]) != fingerprint([replace(one, label=0.3)])
-    assert unique(iter([one, replace(one, origin="later")])) == [one]
-
-
-@pytest.fixture
-def tiny(tiny_folder: Path) -> LocalModel:
-    return LocalModel.load(str(tiny_folder), device="cpu")
-
-
-def test_features_are_the_answers_and_what_fills_the_first_window(tiny: LocalModel):
-    texts = ["keeps a stronger climber", "no"]
-    [long, short] = read(tiny, [exchange(text) for text in texts], [2, 4])
-    for text, x_TF in zip(texts, (long, short), strict=True):
-        prompt = list(exchange(text).messages)
-        answered = len(tiny.tokens(prompt, prefill=text)) - len(tiny.tokens(prompt))
-        assert x_TF.shape == (WINDOW + answered, 2 * tiny.d_model)
-    # The same words in the same place have the same features, whatever follows.
-    assert np.allclose(long[:WINDOW], short[:WINDOW], atol=1e-4)
-
-
-@pytest.fixture
-def guard(tiny: LocalModel) -> Guard:
-    exchanges = [exchange("keeps a stronger climber", 1.0), exchange("no"), exchange("Paris")]
-    features = read(tiny, exchanges, [2, 4])
-    head = fit(features, np.array([1.0, 0, 0]), rng=np.random.default_rng(0), epochs=60)
-    about = About(tiny.name, tiny.fingerprint, (2, 4), 0.5, 0.001, fingerprint(exchanges))
-    return Guard(about, head)
-
-
-def test_a_guard_is_kept_and_stops_what_it_stopped(guard: Guard, tiny: LocalModel, tmp_path):
+def test_a_guard_is_kept_and_stops_what_it_stopped(make_guard, tiny, tmp_path: Path):
+    guard = make_guard(0.5)
     guard.save(tmp_path)
     found = load_guard(tmp_path)
     assert found.about == guard.about
-    found.check(tiny)
-    [bad, good] = read(tiny, [exchange("keeps a stronger climber"), exchange("no")], [2, 4])
-    assert found.stops_at(bad) is not None
-    assert found.stops_at(bad) == guard.stops_at(bad)
-    assert found.stops_at(good) is None
-    assert (found.head.scores(bad) == guard.head.scores(bad)).all()
+    assert found.fingerprint == guard.fingerprint
+    bad, good = (read(tiny, guard, exchange(text)) for text in (BAD, GOOD))
+    stop = found.stop(bad)
+    assert stop is not None
+    assert stop == guard.stop(bad)
+    assert 0 <= stop.read <= len(BAD)
+    assert found.stop(good) is None
 
 
-def test_a_guard_of_other_weights_or_layers_is_refused(guard: Guard, tiny: LocalModel):
+def test_a_guard_is_another_when_its_threshold_or_weights_are(make_guard):
+    guard = make_guard(0.5)
+    other = replace(guard, heads=(replace(guard.heads[0], bias=1.0),))
+    assert len({guard.fingerprint, other.fingerprint, make_guard(0.6).fingerprint}) == 3
+
+
+def test_a_cascade_stops_where_its_last_stage_does_and_only_what_the_first_passes_on(
+    make_guard, tiny
+):
+    bad = exchange(BAD)
+    single = make_guard(0.5)
+    alone = single.stop(read(tiny, single, bad))
+    open_, shut = make_guard(0.0, 0.5), make_guard(1.0, 0.5)
+    both = open_.stop(read(tiny, open_, bad))
+    assert alone is not None
+    assert both is not None
+    assert both.read == alone.read
+    assert shut.stop(read(tiny, shut, bad)) is None
+    readers = open_.readers({tiny.name: tiny})
+    assert stops(open_, readers, [bad, exchange(GOOD)]) == [both, None]
+
+
+def test_a_guard_of_other_weights_or_layers_is_refused(make_guard, tiny):
+    guard = make_guard(0.5)
+    [stage] = guard.about.stages
+
+    def of(**changes) -> Guard:
+        return replace(guard, about=replace(guard.about, stages=(replace(stage, **changes),)))
+
     with pytest.raises(UserError, match="has other weights"):
-        replace(guard, about=replace(guard.about, weights="x")).check(tiny)
+        of(weights="x").readers({tiny.name: tiny})
     with pytest.raises(UserError, match=r"reads layers 2, 9 .* has 4 layers of 32"):
-        replace(guard, about=replace(guard.about, layers=(2, 9))).check(tiny)
+        of(layers=(2, 9)).readers({tiny.name: tiny})
 
 
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
 
 
+def _write(text: str):
+    return lambda folder: (folder / "guard.json").write_text(text)
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
         (lambda f: (f / "guard.json").unlink(), "guard.json is missing"),
-        (lambda f: (f / "head.safetensors").unlink(), "head.safetensors is missing"),
+        (lambda f: (f / "heads.safetensors").unlink(), "heads.safetensors is missing"),
         (lambda f: _cut(f / "guard.json"), "damaged"),
-        (lambda f: _cut(f / "head.safetensors"), "damaged"),
-        (lambda f: (f / "guard.json").write_text('{"model": "x"}'), "damaged"),
+        (lambda f: _cut(f / "heads.safetensors"), "damaged"),
+        (_write('{"format": 2, "target": "x"}'), "damaged"),
+        (_write('{"target": "x"}'), "damaged"),
+        (_write("[]"), "damaged"),
+        (_write('{"format": 9, "new": 1}'), "format 9"),
     ],
 )
-def test_a_damaged_guard_is_told_in_a_line(guard: Guard, tmp_path, spoil, complaint):
-    guard.save(tmp_path)
+def test_a_damaged_guard_is_told_in_a_line(make_guard, tmp_path, spoil, complaint):
+    make_guard(0.5).save(tmp_path)
     spoil(tmp_path)
     with pytest.raises(UserError, match=complaint) as caught:
         load_guard(tmp_path)
@@ -112,13 +101,88 @@ def test_a_damaged_guard_is_told_in_a_line(guard: Guard, tmp_path, spoil, compla
 
 
 @pytest.mark.parametrize("broken", [{"bias": float("nan")}, {"scale_F": np.zeros(64)}])
-def test_a_guard_that_could_never_stop_anything_is_damaged(guard: Guard, tmp_path, broken):
-    replace(guard, head=replace(guard.head, **broken)).save(tmp_path)
+def test_a_guard_that_could_never_stop_anything_is_damaged(make_guard, tmp_path, broken):
+    guard = make_guard(0.5)
+    replace(guard, heads=(replace(guard.heads[0], **broken),)).save(tmp_path)
     with pytest.raises(UserError, match="damaged"):
         load_guard(tmp_path)
 
 
-def test_a_guard_of_a_later_format_is_refused(guard: Guard, tmp_path):
-    replace(guard, about=replace(guard.about, format=2)).save(tmp_path)
-    with pytest.raises(UserError, match="format 2"):
-        load_guard(tmp_path)
+# --- a chat behind it ---
+
+
+class Saying:
+    """Always gives the same answer."""
+
+    text = ""
+
+    async def _ask(self, *_: object) -> Reply:
+        return Reply(self.text, "answered", tokens=5)
+
+
+class Says(Saying, Chat):
+    pass
+
+
+class Guarded(Saying, GuardedChat):
+    pass
+
+
+def behind(guard: Guard, tiny: LocalModel, text: str, prefill: str = "") -> Reply:
+    bare = Says("says", None, "says")  # type: ignore[arg-type]
+    chat = Guarded(bare, guard, guard.readers({tiny.name: tiny}))
+    chat.text = text
+    return asyncio.run(chat.ask(exchange("").messages, prefill=prefill))
+
+
+def test_a_stopped_answer_is_cut_where_the_guard_stops_it(make_guard, tiny):
+    guard = make_guard(0.5)
+    stop = guard.stop(read(tiny, guard, exchange(BAD)))
+    reply = behind(guard, tiny, BAD)
+    assert stop is not None
+    assert (reply.outcome, reply.text) == ("filtered", BAD[: stop.read])
+    assert behind(guard, tiny, GOOD) == Reply(GOOD, "answered", tokens=5)
+
+
+def test_what_was_put_in_the_models_mouth_is_read_and_not_let_through_twice(make_guard, tiny):
+    reply = behind(make_guard(0.5), tiny, BAD[20:], prefill=BAD[:20])
+    assert reply.outcome == "filtered"
+    assert BAD[20:].startswith(reply.text)
+    everything = behind(make_guard(0.0), tiny, "x", prefill="y")
+    assert (everything.outcome, everything.text) == ("filtered", "")
+
+
+# --- a stream ---
+
+
+@pytest.mark.parametrize("thresholds", [(0.5,), (0.0, 0.5), (0.3, 0.5), (1.0, 0.5)])
+@pytest.mark.parametrize("text", [BAD, GOOD])
+def test_a_watched_stream_is_stopped_where_the_whole_exchange_is(
+    make_guard, tiny, thresholds, text
+):
+    guard = make_guard(*thresholds)
+    stop = guard.stop(read(tiny, guard, exchange(text)))
+    watching = Watching(guard, guard.readers({tiny.name: tiny}), exchange("").messages)
+    prompt = list(exchange("").messages)
+    tokens = tiny.tokens(prompt, prefill=text)[len(tiny.tokens(prompt)) :]
+    pieces = [tiny.tokenizer.decode(tokens[:i]) for i in range(len(tokens) + 1)]
+    flagged, through = watching.read(), 0
+    for before, now in pairwise(pieces):
+        if flagged is not None:
+            break
+        flagged, through = watching.read(now[len(before) :]), len(now)
+    if stop is None:
+        assert flagged is None
+    else:
+        assert flagged is not None
+        assert flagged.stage == f"stage{len(thresholds)}"
+        assert through == stop.read
+
+
+def test_an_input_stage_reads_the_prompt_alone(make_guard, tiny):
+    guard = make_guard(0.9, sees="prompt")
+    watching = Watching(guard, guard.readers({tiny.name: tiny}), exchange("").messages)
+    first = watching.read()
+    asked = tiny.tokens_read
+    assert watching.read(BAD) == first
+    assert tiny.tokens_read == asked

@@ -1,27 +1,23 @@
 """Exchanges: a conversation and the answer to it, with how harmful that is and where it came from;
 what classifiers are trained and measured on.
 
-Read from red-teaming runs, where a judge has scored every answer. Its scores are the labels, soft:
-an attack that was declined is harmless, whatever it asked for, since what is watched is the
-exchange and not the wish.
+A judge's scores are the labels, soft: an attack that was declined is harmless, whatever it asked
+for, since what is watched is the exchange and not the wish. The answer to a harmless request is
+harmless, however it was framed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from toprope.errors import UserError
-from toprope.models.local import LocalModel
-from toprope.progress import Progress
+from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.findings import ATTEMPTS
-from toprope.techniques.safeguards.streaming import WINDOW
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,13 @@ class Exchange:
     """One conversation and its answer.
 
     Attributes:
+        messages: from the system prompt on, where there is one.
+        answer: with what was put in the model's mouth.
         label: how harmful the answer is, 0 to 1.
-        origin: what it came from: a run's folder, or a set.
+        origin: what it came from: a set's name, or a run's folder.
         group: what it is about, such as a behaviour; a group stays on one side of every split.
         family: the attack that made it, or "".
+        harmless: whether the request was: what a guard has to let through.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -41,6 +40,7 @@ class Exchange:
     origin: str
     group: str
     family: str = ""
+    harmless: bool = False
 
     @property
     def id(self) -> str:
@@ -49,73 +49,90 @@ class Exchange:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
+def from_attempt(
+    attempt: Attempt, *, origin: str, group: str = "", harmless: bool = False, system: str = ""
+) -> Exchange | None:
+    """The exchange of an attempt; None where it has no answer or no verdict.
+
+    Args:
+        group: in place of the attempt's behaviour.
+        system: the target's system prompt, which an attempt's messages are without.
+    """
+    if not attempt.judged or attempt.score is None:
+        return None
+    told = ({"role": "system", "content": system},) if system else ()
+    return Exchange(
+        messages=(*told, *attempt.messages),
+        answer=attempt.response,
+        label=0.0 if harmless else attempt.score,
+        origin=origin,
+        group=group or attempt.behaviour,
+        family=attempt.family,
+        harmless=harmless,
+    )
+
+
 def from_run(folder: Path) -> list[Exchange]:
     """The judged attempts of a run's red-teaming studies, each exchange once.
 
+    A target that had a system prompt in that run is to have it here too: attempts are kept without.
+
     Raises:
-        UserError: there are none.
+        UserError: there are none, or they can't be read.
     """
     paths = sorted(folder.glob(f"artifacts/redteam/*/{ATTEMPTS}"))
     if not paths:
         raise UserError(f"no attempts in {folder}: has a red-teaming study finished there?")
-    found = unique(exchange for path in paths for exchange in _judged(path, str(folder)))
+    kept = (from_attempt(Attempt(**row), origin=folder.name) for p in paths for row in _rows(p))
+    found = unique(exchange for exchange in kept if exchange is not None)
     if not found:
         raise UserError(f"no attempt in {folder} was judged: there is nothing to learn from")
     return found
 
 
-def unique(exchanges: Iterator[Exchange]) -> list[Exchange]:
+def unique(exchanges: Iterable[Exchange]) -> list[Exchange]:
     """Each once, the first of those with the same words."""
     return list({one.id: one for one in reversed(list(exchanges))}.values())[::-1]
 
 
 def fingerprint(exchanges: Sequence[Exchange]) -> str:
     """SHA-256 (hex) of what a classifier is trained on, whatever the order."""
-    lines = sorted(f"{one.id} {one.label!r}" for one in exchanges)
+    lines = sorted(f"{one.id} {one.label!r} {one.harmless}" for one in exchanges)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def read(
-    model: LocalModel,
-    exchanges: Sequence[Exchange],
-    layers: Sequence[int],
-    *,
-    progress: Progress | None = None,
-) -> list[NDArray]:
-    """Features of each exchange, [T, F]: the model's states at the given layers, side by side, at
-    the answer's positions and, before them, the last `WINDOW` of the prompt: the first full window
-    is that of the prompt's end, at which the answer's first token is chosen.
+def save(exchanges: Sequence[Exchange], path: Path) -> None:
+    """As JSON lines, ready for other tools."""
+    lines = (json.dumps(asdict(one)) + "\n" for one in exchanges)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def load(path: Path) -> list[Exchange]:
+    """What `save` wrote.
 
     Raises:
-        UserError: a layer that the model doesn't have, or an exchange longer than it reads.
+        UserError: no such file, or it holds no exchanges.
     """
-    prompts = [list(one.messages) for one in exchanges]
-    starts = [len(model.tokens(prompt)) for prompt in prompts]  # type: ignore[arg-type]
-    found = model.activations(
-        prompts,  # type: ignore[arg-type]
-        layers,
-        pool="none",
-        prefills=[one.answer for one in exchanges],
-        progress=progress,
-    )
-    features = []
-    for i, start in enumerate(starts):
-        since = max(0, start - WINDOW)
-        features.append(np.concatenate([found.item(layer, i)[since:] for layer in layers], axis=1))
-    return features
+    try:
+        rows = [{**row, "messages": tuple(row["messages"])} for row in _rows(path)]
+        return [Exchange(**row) for row in rows]
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{path} holds no exchanges: {error}") from None
 
 
-def _judged(path: Path, origin: str) -> Iterator[Exchange]:
-    for line in path.read_text(encoding="utf-8").split("\n"):
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """
+    Raises:
+        UserError: the file can't be read, or isn't of JSON objects.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {path}: {error}") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if not line:
             continue
-        attempt = json.loads(line)
-        if attempt["outcome"] == "judged":
-            yield Exchange(
-                messages=tuple(attempt["messages"]),
-                answer=attempt["response"],
-                label=float(attempt["score"]),
-                origin=origin,
-                group=attempt["behaviour"],
-                family=attempt["family"],
-            )
+        try:
+            yield dict(json.loads(line))
+        except (json.JSONDecodeError, TypeError, ValueError):
+            raise UserError(f"{path} line {number}: no JSON object") from None

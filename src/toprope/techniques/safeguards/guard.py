@@ -1,15 +1,21 @@
-"""A guard: a streaming head on a model's own activations, and the score from which it stops an
-answer.
+"""A guard: classifiers in a row, each with the score from which it passes an exchange on to the
+next, the last with that from which the exchange is stopped.
 
-A folder of `guard.json` and `head.safetensors`, which loads without running code; it carries the
-hash of what it was trained on, and holds for the weights that it was trained on alone.
+With one stage that is a probe or a classifier alone; with two a cascade (Cunningham et al. 2026,
+arXiv 2601.04603): a cheap one for everything, a dear one only where the first is unsure.
+
+A guard is a folder of `guard.json` and `heads.safetensors`, which loads without running code. It
+carries the hash of what it was trained on, and holds for the weights that it reads with alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +25,32 @@ from safetensors.numpy import load_file, save_file
 
 from toprope.errors import UserError
 from toprope.models.local import LocalModel
+from toprope.techniques.safeguards.reading import Reader, Reading, Sees
 from toprope.techniques.safeguards.streaming import StreamingHead
 
-FORMAT = 1
-FILES = ("guard.json", "head.safetensors")
+FORMAT = 2
+FILES = ("guard.json", "heads.safetensors")
+PARTS = ("mean", "scale", "weight", "bias")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One classifier.
+
+    Attributes:
+        name: what it is called in tables: input, probe, external, ...
+        model, weights: what it reads with: the model's name and fingerprint.
+        layers: of the model, side by side.
+        sees: the prompt alone, or the whole exchange.
+        threshold: the score at and above which the next stage is asked; the last one's stops.
+    """
+
+    name: str
+    model: str
+    weights: str
+    layers: tuple[int, ...]
+    sees: Sees
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -30,65 +58,96 @@ class About:
     """What `guard.json` holds.
 
     Attributes:
-        model, weights: whose activations it reads: the name, and the fingerprint.
-        layers: of the model, side by side.
-        stop: the score at which an answer is stopped.
+        target: the model that it was trained for.
+        stages: in the order in which they're asked.
         budget: the share of harmless exchanges that it was set to stop at most.
         trained_on: SHA-256 of the exchanges (`exchanges.fingerprint`).
+        figures: what was measured in training, for people.
     """
 
-    model: str
-    weights: str
-    layers: tuple[int, ...]
-    stop: float
+    target: str
+    stages: tuple[Stage, ...]
     budget: float
     trained_on: str
+    figures: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Where an exchange is stopped.
+
+    Attributes:
+        read: characters of the answer that had been read by then, and so let through.
+        scores: stage -> its highest score up to where it passed the exchange on.
+    """
+
+    read: int
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Guard:
+    """
+    Attributes:
+        heads: one for each stage.
+    """
+
     about: About
-    head: StreamingHead
+    heads: tuple[StreamingHead, ...]
 
-    def stops_at(self, x_TF: NDArray) -> int | None:
-        """The first position of an exchange at which it is stopped, or None."""
-        over_T = self.head.scores(x_TF) >= self.about.stop
-        return int(over_T.argmax()) if over_T.any() else None
+    def stop(self, readings: Sequence[Reading]) -> Stop | None:
+        """Where it stops an exchange, or None.
 
-    def check(self, model: LocalModel) -> None:
+        Args:
+            readings: of each stage.
         """
+        read, scores = 0, {}
+        for stage, head, reading in zip(self.about.stages, self.heads, readings, strict=True):
+            scores_T = head.scores(reading.x_TF)
+            over_T = scores_T >= stage.threshold
+            if not over_T.any():
+                return None
+            first = int(over_T.argmax())
+            read = max(read, int(reading.ends_T[first]))
+            scores[stage.name] = float(scores_T[first])
+        return Stop(read, scores)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides what it stops."""
+        digest = hashlib.sha256(json.dumps(asdict(self.about)["stages"]).encode())
+        for head in self.heads:
+            for part in (head.mean_F, head.scale_F, head.weight_F, np.array([head.bias])):
+                digest.update(np.asarray(part, np.float64).tobytes())
+        return digest.hexdigest()
+
+    def readers(self, models: Mapping[str, LocalModel]) -> list[Reader]:
+        """One for each stage.
+
+        Args:
+            models: by name; all that the stages read with.
+
         Raises:
-            UserError: the guard was made for other weights, or doesn't fit the model's shape.
+            UserError: a model has other weights than the guard was made for, or doesn't fit it.
         """
-        if model.fingerprint != self.about.weights:
-            raise UserError(
-                f"this guard was made for '{self.about.model}', and '{model.name}' has other "
-                "weights: train one for it"
-            )
-        width = model.d_model * len(self.about.layers)
-        if max(self.about.layers) > model.n_layers or len(self.head.weight_F) != width:
-            raise UserError(
-                f"this guard reads layers {', '.join(map(str, self.about.layers))} with "
-                f"{len(self.head.weight_F)} features, and '{model.name}' has {model.n_layers} "
-                f"layers of {model.d_model}"
-            )
+        return [
+            _reader(stage, head, models[stage.model])
+            for stage, head in zip(self.about.stages, self.heads, strict=True)
+        ]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        head = self.head
         tensors = {
-            "mean": head.mean_F,
-            "scale": head.scale_F,
-            "weight": head.weight_F,
-            "bias": np.array([head.bias]),
+            f"{i}.{part}": np.ascontiguousarray(value, np.float64)
+            for i, head in enumerate(self.heads)
+            for part, value in zip(
+                PARTS, (head.mean_F, head.scale_F, head.weight_F, [head.bias]), strict=True
+            )
         }
-        save_file(
-            {name: np.ascontiguousarray(value, np.float64) for name, value in tensors.items()},
-            folder / "head.safetensors",
-        )
+        save_file(tensors, folder / FILES[1])
         text = json.dumps(asdict(self.about), indent=1) + "\n"
-        (folder / "guard.json").write_text(text, encoding="utf-8")
+        (folder / FILES[0]).write_text(text, encoding="utf-8")
 
 
 def load_guard(folder: Path) -> Guard:
@@ -100,21 +159,50 @@ def load_guard(folder: Path) -> Guard:
         if not (folder / name).is_file():
             raise UserError(f"no guard in {folder}: {name} is missing")
     try:
-        text = (folder / "guard.json").read_text(encoding="utf-8")
-        about = TypeAdapter(About).validate_json(text)
-        tensors = load_file(folder / "head.safetensors")
-        mean_F, scale_F, weight_F = (tensors[name] for name in ("mean", "scale", "weight"))
-        head = StreamingHead(mean_F, scale_F, weight_F, float(tensors["bias"].item()))
-    except (OSError, ValueError, KeyError, ValidationError, SafetensorError) as error:
+        content = json.loads((folder / FILES[0]).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise UserError(
+                f"the guard in {folder} has format {content['format']}, and this toprope reads "
+                f"{FORMAT}: train it again"
+            )
+        about = TypeAdapter(About).validate_python(content)
+        tensors = load_file(folder / FILES[1])
+        heads = tuple(_head(tensors, i) for i in range(len(about.stages)))
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the guard in {folder} is damaged ({reason}): train it again") from None
-    if about.format != FORMAT:
-        raise UserError(
-            f"the guard in {folder} has format {about.format}, and this toprope reads {FORMAT}"
-        )
-    same = {mean_F.shape, scale_F.shape, weight_F.shape}
-    whole = [mean_F, scale_F, weight_F, np.array([head.bias, about.stop])]
-    sound = all(np.isfinite(part).all() for part in whole) and (scale_F > 0).all()
-    if len(same) != 1 or weight_F.ndim != 1 or not about.layers or not sound:
+    sound = [
+        _is_sound(head, stage.threshold) for head, stage in zip(heads, about.stages, strict=True)
+    ]
+    if not sound or not all(sound):
         raise UserError(f"the guard in {folder} is damaged (its numbers): train it again")
-    return Guard(about, head)
+    return Guard(about, heads)
+
+
+def _head(tensors: Mapping[str, NDArray], i: int) -> StreamingHead:
+    mean_F, scale_F, weight_F, bias = (tensors[f"{i}.{part}"] for part in PARTS)
+    return StreamingHead(mean_F, scale_F, weight_F, float(bias.item()))
+
+
+def _is_sound(head: StreamingHead, threshold: float) -> bool:
+    """Whether it can stop anything at all."""
+    parts = [head.mean_F, head.scale_F, head.weight_F, np.array([head.bias, threshold])]
+    same = {part.shape for part in parts[:3]}
+    finite = all(np.isfinite(part).all() for part in parts)
+    return len(same) == 1 and head.weight_F.ndim == 1 and finite and bool((head.scale_F > 0).all())
+
+
+def _reader(stage: Stage, head: StreamingHead, model: LocalModel) -> Reader:
+    if model.fingerprint != stage.weights:
+        raise UserError(
+            f"this guard was made for '{stage.model}', and '{model.name}' has other weights: train "
+            "one for it"
+        )
+    layers, width = stage.layers, model.d_model * len(stage.layers)
+    if not layers or max(layers) > model.n_layers or len(head.weight_F) != width:
+        raise UserError(
+            f"this guard's stage '{stage.name}' reads layers {', '.join(map(str, layers))} with "
+            f"{len(head.weight_F)} features, and '{model.name}' has {model.n_layers} layers of "
+            f"{model.d_model}"
+        )
+    return Reader(model, layers, stage.sees)

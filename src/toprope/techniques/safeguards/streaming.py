@@ -12,7 +12,7 @@ linear probes:
   exchange is harmful if some part of it is, and the head is told so where it is most sure.
 
 A window that isn't full is left out: a few noisy logits at an answer's beginning would be the
-highest of many exchanges. So that the first word of an answer can be scored, the last `WINDOW` - 1
+highest of many exchanges. So that the first word of an answer can be scored, the last `WINDOW`
 positions of the prompt are read ahead of it.
 
 Labels are soft: how harmful a larger classifier or a judge finds the whole exchange, 0 to 1.
@@ -20,20 +20,28 @@ Labels are soft: how harmful a larger classifier or a judge finds the whole exch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.utils.rnn import pad_sequence
+
+from toprope.techniques.safeguards.projection import Projection
 
 WINDOW = 16
 """Positions whose logits are averaged (the paper's M)."""
 
 DECAY = 1 - 2 / (WINDOW + 1)
 """Of the moving average at inference: its weights have the same mean age as the window's."""
+
+
+PASSES, STEPS = 12, 200
+"""Of a training, at least: over all exchanges, and of the optimizer."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,21 @@ class StreamingHead:
 
     def logits(self, x_TF: NDArray) -> NDArray:
         """[T], of each position alone."""
-        return (x_TF - self.mean_F) / self.scale_F @ self.weight_F + self.bias
+        return (np.asarray(x_TF, float) - self.mean_F) @ self._direction_F + self.bias
+
+    @cached_property
+    def _direction_F(self) -> NDArray:
+        return self.weight_F / self.scale_F
 
     def scores(self, x_TF: NDArray) -> NDArray:
         """[T]: the probability of harm after each position, from the smoothed logits; 0 where fewer
         than `WINDOW` positions have been read."""
         monitor = self.monitor()
         return np.array([monitor.after(logit) for logit in self.logits(x_TF)])
+
+    def highest(self, x_TF: NDArray) -> float:
+        """The largest of the scores: that of the whole exchange."""
+        return float(self.scores(x_TF).max())
 
     def monitor(self) -> Monitor:
         """For one exchange that is under way."""
@@ -102,10 +118,6 @@ def fit(
     weights_N: NDArray | None = None,
     strength: float = 0.1,
     temperature: float = 1.0,
-    epochs: int = 30,
-    batch: int = 64,
-    rate: float = 0.01,
-    advance: Callable[[float], None] = lambda _: None,
 ) -> StreamingHead:
     """A head trained on exchanges.
 
@@ -115,38 +127,66 @@ def fit(
         weights_N: how much each counts; alike if not given.
         strength: L2 on the weights of standardised features.
         temperature: of the weights over positions; the smaller, the more the surest counts.
-        advance: is told each epoch.
 
     Raises:
         ValueError: no exchanges, or one with fewer positions than the window has.
     """
     if not features or any(len(x) < WINDOW for x in features):
         raise ValueError(f"a streaming head is trained on exchanges of {WINDOW} positions or more")
-    mean_F, scale_F = _moments(features)
-    count = len(mean_F)
-    parameters_G = torch.zeros(count + 1, requires_grad=True)
-    optimizer = torch.optim.Adam([parameters_G], lr=rate)
-    steps = epochs * -(-len(features) // batch)
+    projection = Projection.of(features)
+    return fit_projected(
+        projection,
+        projection.apply(features),
+        labels_N,
+        rng=rng,
+        weights_N=weights_N,
+        strength=strength,
+        temperature=temperature,
+    )
+
+
+def fit_projected(
+    projection: Projection,
+    z_NTK: Sequence[Tensor],
+    labels_N: NDArray,
+    *,
+    rng: np.random.Generator,
+    weights_N: NDArray | None = None,
+    strength: float = 0.1,
+    temperature: float = 1.0,
+    batch: int = 64,
+    rate: float = 0.01,
+) -> StreamingHead:
+    """`fit` on features that were projected before, for those who fit many heads.
+
+    Args:
+        z_NTK: of each exchange, [T, K].
+    """
+    weight_K = torch.zeros(z_NTK[0].shape[1], requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([weight_K, bias], lr=rate)
+    steps_a_pass = -(-len(z_NTK) // batch)
+    passes = max(PASSES, -(-STEPS // steps_a_pass))
+    steps = passes * steps_a_pass
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    importance_N = np.ones(len(features)) if weights_N is None else np.asarray(weights_N, float)
+    importance_N = np.ones(len(z_NTK)) if weights_N is None else np.asarray(weights_N, float)
     importance_N = importance_N / importance_N.mean()
-    for _ in range(epochs):
-        order = rng.permutation(len(features))
+    for _ in range(passes):
+        order = rng.permutation(len(z_NTK))
         for at in range(0, len(order), batch):
             chosen = order[at : at + batch]
-            x_BTF, real_BT = _padded([(features[i] - mean_F) / scale_F for i in chosen])
-            logits_BT = x_BTF @ parameters_G[:-1] + parameters_G[-1]
+            logits_R = torch.cat([z_NTK[i] for i in chosen]) @ weight_K + bias
+            logits_BT, real_BT = _padded(logits_R, [len(z_NTK[i]) for i in chosen])
             wanted_B = torch.tensor(labels_N[chosen], dtype=torch.float32)
             loss_B = exchange_loss(logits_BT, real_BT, wanted_B, temperature)
             of_B = torch.tensor(importance_N[chosen], dtype=torch.float32)
-            penalty = strength * parameters_G[:-1].square().mean() * count / len(features)
+            penalty = strength * weight_K.square().sum() / len(z_NTK)
             optimizer.zero_grad()
             ((of_B * loss_B).mean() + penalty).backward()
             optimizer.step()
             schedule.step()
-        advance(1)
-    found = parameters_G.detach().double().numpy()
-    return StreamingHead(mean_F, scale_F, found[:-1], float(found[-1]))
+    weight_F = projection.weights(weight_K.detach().double().numpy())
+    return StreamingHead(projection.mean_F, projection.scale_F, weight_F, float(bias.detach()))
 
 
 def exchange_loss(
@@ -177,20 +217,8 @@ def smoothed(logits_BT: Tensor, window: int = WINDOW) -> Tensor:
     return logits_BT.unfold(1, window, 1).mean(-1)
 
 
-def _moments(features: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
-    """Mean and deviation of each feature over all positions, an exchange counting once however
-    long it is."""
-    mean_F = np.mean([x.mean(0, dtype=np.float64) for x in features], axis=0)
-    square_F = np.mean([((x - mean_F) ** 2).mean(0) for x in features], axis=0)
-    return mean_F, np.sqrt(square_F) + 1e-6
-
-
-def _padded(rows: Sequence[NDArray]) -> tuple[Tensor, Tensor]:
-    """[B, T, F], and which positions are real, [B, T]."""
-    lengths = [len(x) for x in rows]
-    x_BTF = torch.zeros(len(rows), max(lengths), rows[0].shape[1])
-    real_BT = torch.zeros(len(rows), max(lengths), dtype=torch.bool)
-    for i, x in enumerate(rows):
-        x_BTF[i, : len(x)] = torch.as_tensor(x, dtype=torch.float32)
-        real_BT[i, : len(x)] = True
-    return x_BTF, real_BT
+def _padded(logits_R: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """[B, T] of rows one after another, and which positions are real, [B, T]."""
+    logits_BT = pad_sequence(list(logits_R.split(list(lengths))), batch_first=True)
+    real_BT = torch.arange(logits_BT.shape[1]) < torch.tensor(lengths)[:, None]
+    return logits_BT, real_BT

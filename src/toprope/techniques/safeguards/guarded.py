@@ -1,0 +1,79 @@
+"""A guarded chat model: whoever asks gets of an answer what its guard lets through.
+
+Local answers are made whole and then read, and cut where the guard would have stopped them: what
+comes through is the same as if it had watched the stream, and a journaled answer needn't be made
+again for another guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from toprope.models.chat import Chat, Reply
+from toprope.models.together import Together
+from toprope.techniques.safeguards.exchanges import Exchange
+from toprope.techniques.safeguards.guard import Guard, Stop
+from toprope.techniques.safeguards.reading import Reader
+
+
+class GuardedChat(Chat):
+    """`chat`, behind a guard.
+
+    Args:
+        readers: of the guard's stages (`Guard.readers`).
+    """
+
+    def __init__(self, chat: Chat, guard: Guard, readers: Sequence[Reader]) -> None:
+        super().__init__(
+            chat.name,
+            chat.model,
+            chat.fingerprint,
+            timeout=chat.timeout,
+            retries=chat.retries,
+            concurrency=chat.concurrency,
+            journal=chat.journal,
+            as_configured=chat.as_configured,
+        )
+        self.guard = guard
+        self._stop = Together[Exchange, Stop | None](lambda some: stops(guard, readers, some))
+
+    async def ask(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        prefill: str = "",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Reply:
+        """As `Chat.ask`; an answer that the guard stops is "filtered", and its text is what had
+        come through."""
+        reply = await super().ask(
+            messages, prefill=prefill, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
+        if reply.outcome != "answered":
+            return reply
+        answer = prefill + reply.text
+        stop = await self._stop(Exchange(tuple(messages), answer, 0.0, "", ""))
+        if stop is None:
+            return reply
+        through = answer[len(prefill) : max(len(prefill), stop.read)]
+        return replace(reply, text=through, outcome="filtered")
+
+
+def stops(
+    guard: Guard, readers: Sequence[Reader], exchanges: Sequence[Exchange]
+) -> list[Stop | None]:
+    """Where the guard stops each exchange. A stage reads only what the one before passes on."""
+    readings: list[list] = [[] for _ in exchanges]
+    left = list(range(len(exchanges)))
+    for stage, head, reader in zip(guard.about.stages, guard.heads, readers, strict=True):
+        if not left:
+            break
+        found = reader.read([exchanges[i] for i in left])
+        for i, reading in zip(left, found, strict=True):
+            readings[i].append(reading)
+        over = [head.scores(reading.x_TF).max() >= stage.threshold for reading in found]
+        left = [i for i, passes_on in zip(left, over, strict=True) if passes_on]
+    return [guard.stop(some) if i in set(left) else None for i, some in enumerate(readings)]

@@ -1,0 +1,123 @@
+"""The closed loop: collect what the target answers, train a guard, attack it on the training side,
+learn from what came through, and again.
+
+Rounds see the training side alone: the requests, families and harmless sets of the trial stay out
+of it, so that what a trial says of the guard was never looked at while it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from toprope.data.behaviours import Behaviours
+from toprope.errors import UserError
+from toprope.lab import Lab
+from toprope.techniques.redteam.attacks.attack import Attack
+from toprope.techniques.redteam.attempts import Attempt
+from toprope.techniques.redteam.campaign import Front, Library
+from toprope.techniques.safeguards.collect import collected
+from toprope.techniques.safeguards.exchanges import Exchange, from_attempt, unique
+from toprope.techniques.safeguards.guard import Guard
+from toprope.techniques.safeguards.trainer import Trainer
+from toprope.techniques.safeguards.trial import guarded
+
+
+@dataclass
+class Loop:
+    """
+    Attributes:
+        front: against the bare target.
+        harmful, harmless: sets to learn from.
+        attacks: of the training families.
+        families: under how many of them a request is put.
+        chosen: the kind of guard that stands in the loop.
+        rounds: that were made, each as (attempts, what came through).
+    """
+
+    lab: Lab
+    front: Front
+    trainer: Trainer
+    harmful: Sequence[Behaviours]
+    harmless: Sequence[Behaviours]
+    attacks: Sequence[Attack]
+    families: int
+    chosen: str
+    exchanges: list[Exchange] = field(default_factory=list)
+    rounds: list[tuple[int, int]] = field(default_factory=list)
+    guards: dict[str, Guard] = field(default_factory=dict)
+
+    async def collect(self, before: Sequence[Exchange] = ()) -> None:
+        """The target's exchanges on the training sets, after those that are there already."""
+        found = list(before)
+        for data in (*self.harmful, *self.harmless):
+            side = "harmless" if data in self.harmless else "harmful"
+            total = len(data) * (1 + min(self.families, len({a.family for a in self.attacks})))
+            with self.lab.progress(f"asking {data.name} ({side})", total) as task:
+                some, _ = await collected(
+                    self.front,
+                    data,
+                    self.attacks,
+                    families=self.families,
+                    rng=self.lab.rng("safeguards", "collect", data.name),
+                    advance=task.advance,
+                )
+            found += some
+        self.exchanges = unique(found)
+
+    def train(self) -> None:
+        """Guards of every kind on the exchanges that there are."""
+        self.guards = self.trainer.train(self.exchanges)
+
+    async def attack(self, number: int, queries: int) -> int:
+        """Attacks the chosen guard on the training side, and adds what came through to what is
+        learned from.
+
+        Returns:
+            How many harmful answers came through.
+        """
+        guard = self.guards[self.chosen]
+        front = guarded(self.front, guard, guard.readers(self.trainer.models))
+        seeded = replace(front, rng=lambda *names: self.front.rng("round", number, *names))
+        tried: list[Attempt] = []
+        for data in self.harmful:
+            with self.lab.progress(f"round {number}: attacking on {data.name}", len(data)) as task:
+                attempts = await seeded.campaign(
+                    data.behaviours,
+                    list(self.attacks),
+                    Library(),
+                    queries=queries,
+                    advance=task.advance,
+                )
+            tried += attempts
+            self._learn(data, [one for one in attempts if not one.flagged])
+        through = sum(one.success for one in tried)
+        self.rounds.append((len(tried), through))
+        return through
+
+    def _learn(self, data: Behaviours, attempts: Sequence[Attempt]) -> None:
+        """An answer that was cut has no label: only whole ones are learned from."""
+        groups = {one.id: one.pair or one.id for one in data.behaviours}
+        system = self.front.target.system
+        made = [
+            from_attempt(one, origin=data.name, group=groups[one.behaviour], system=system)
+            for one in attempts
+        ]
+        self.exchanges = unique([*self.exchanges, *(one for one in made if one is not None)])
+
+
+def check_enough(
+    harmless: Sequence[Behaviours], families: int, before: Sequence[Exchange], budget: float
+) -> None:
+    """
+    Raises:
+        UserError: the budget can't be set on as few harmless exchanges as there will be.
+    """
+    n = sum(len(data) for data in harmless) * (1 + families)
+    n += sum(one.harmless for one in before)
+    if budget * n < 1:
+        raise UserError(
+            f"a refusal budget of {budget:.3%} can't be set on about {n:,} harmless exchanges: "
+            f"{1 / max(n, 1):.2%} is the least that they can show; name more harmless sets, or "
+            "give a larger budget"
+        )
