@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,7 @@ from toprope.errors import UserError
 from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
 from toprope.models.queue import BatchQueue
+from toprope.serve.leaving import unless_gone
 from toprope.serve.openai import DONE, Answer, BadRequestError, body, error, messages_of, number
 
 MAX_TOKENS = 512
@@ -47,8 +48,13 @@ def application(model: LocalModel) -> Starlette:
             return error(str(problem), problem.status)
         if asked.get("stream"):
             return StreamingResponse(_pieces(queue, request), media_type="text/event-stream")
-        found = await _unless_gone(http, queue.complete([request]))
-        if found is None:
+        found: list[Completion] = []
+
+        async def answering() -> None:
+            found.extend(await queue.complete([request]))
+
+        # Nothing is generated for nobody.
+        if not await unless_gone(http.receive, answering()):
             return Response(status_code=GONE)
         return JSONResponse(
             Answer(model.name).whole(
@@ -113,24 +119,6 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
         seed=int(seed),
         stop=tuple(stop),
     )
-
-
-async def _unless_gone(
-    http: Http, answering: Coroutine[Any, Any, list[Completion]]
-) -> list[Completion] | None:
-    """The answer, or None as soon as whoever asked has gone: nothing is generated for nobody."""
-
-    async def gone() -> None:
-        while (await http.receive())["type"] != "http.disconnect":
-            pass
-
-    answer, leaving = asyncio.ensure_future(answering), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({answer, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else None
-    finally:
-        answer.cancel()
-        leaving.cancel()
 
 
 async def _pieces(queue: BatchQueue, request: Request) -> AsyncIterator[str]:

@@ -30,7 +30,8 @@ def run(app: Starlette, host: str, port: int, *, what: str, quiet: bool = False)
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off",
+        # A header that any client can send doesn't say where it is.
+        proxy_headers=False,
         timeout_graceful_shutdown=LONGEST_END,
     )
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended
