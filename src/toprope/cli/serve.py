@@ -34,13 +34,25 @@ port = click.option(
 
 @serve.command()
 @click.argument("name", metavar="MODEL")
+@click.option(
+    "--guard",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="A guard of kind 'probe' for this model: it watches the model's own states.",
+)
 @host
 @port
 @device
 @dtype
 @quiet
 def model(
-    name: str, host: str, port: int, device: str | None, dtype: str | None, quiet: bool
+    name: str,
+    folder: Path | None,
+    host: str,
+    port: int,
+    device: str | None,
+    dtype: str | None,
+    quiet: bool,
 ) -> None:
     """Serve a local model at http://HOST:PORT/v1.
 
@@ -49,6 +61,7 @@ def model(
 
     \b
     toprope serve model qwen2.5-coder-0.5b
+    toprope serve model qwen2.5-coder-0.5b --guard my-guard
     toprope redteam --target openai-api/local/qwen2.5-coder-0.5b
       (with LOCAL_BASE_URL=http://127.0.0.1:8000/v1 and LOCAL_API_KEY=none in the environment)
     """
@@ -59,6 +72,11 @@ def model(
 
     local = shared(name, device=device, dtype=dtype_named(dtype), progress=Progress(quiet=quiet))
     local.check_that_it_chats()
+    if folder:
+        from toprope.techniques.safeguards.guard import load_guard
+        from toprope.techniques.safeguards.wrapping import wrap
+
+        local = wrap(local, load_guard(folder))
     run(application(local), host, port, what=name, quiet=quiet)
 
 

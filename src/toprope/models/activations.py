@@ -14,7 +14,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from toprope.errors import UserError
 from toprope.models.batching import batches, right_padded
+from toprope.models.capturing import DeepEnough, captured
 from toprope.models.keys_values import as_argument
 
 if TYPE_CHECKING:
@@ -199,10 +200,6 @@ def read_on(
     return torch.cat([states[layer][0] for layer in layers], dim=1).float().cpu().numpy()
 
 
-class _DeepEnough(Exception):  # noqa: N818 - not an error
-    """Raised by the hook at the deepest layer: nothing above it is needed."""
-
-
 def _forward(
     model: LocalModel,
     layers: Sequence[int],
@@ -213,47 +210,27 @@ def _forward(
 ) -> tuple[dict[int, Tensor], Tensor | None]:
     """The states [B, T, D] of the layers, and the logits [B, K, V], float32, at the positions
     [B, K] where they are asked for; without them the pass stops at the deepest layer."""
-    states: dict[int, Tensor] = {}
-    deepest = max(layers)
-
-    def keep(layer: int, state: Tensor) -> None:
-        if layer in layers:
-            states[layer] = state
-        if layer == deepest and logits_at is None:
-            raise _DeepEnough
-
-    def after(layer: int) -> Callable[..., None]:
-        return lambda _module, _args, output: keep(
-            layer, output[0] if isinstance(output, tuple) else output
-        )
-
-    def before_first(_module: Any, args: tuple, kwargs: dict) -> None:
-        keep(0, args[0] if args else kwargs["hidden_states"])
 
     def at_positions(_module: Any, args: tuple) -> tuple:
         rows_B1 = torch.arange(len(args[0]), device=model.device)[:, None]
         return (args[0][rows_B1, logits_at],)
 
-    blocks = model.blocks
-    handles = [blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    handles += [blocks[i - 1].register_forward_hook(after(i)) for i in layers if i > 0]
     if model.is_causal:
         inputs["use_cache"] = cache is not None
     if cache is not None:
         inputs |= as_argument(model.module.base_model, cache)
-    try:
-        if logits_at is not None:
-            # The output layer, a quarter of the work of a small model, sees the positions alone.
-            head = model.module.get_output_embeddings()
-            handles.append(head.register_forward_pre_hook(at_positions))
+    with captured(model.blocks, layers, stop=logits_at is None) as states:
+        if logits_at is None:
+            with suppress(DeepEnough):
+                model.module.base_model(**inputs)
+            return states, None
+        # The output layer, a quarter of the work of a small model, sees the positions alone.
+        head = model.module.get_output_embeddings()
+        handle = head.register_forward_pre_hook(at_positions)
+        try:
             return states, model.module(**inputs).logits.float()
-        model.module.base_model(**inputs)
-    except _DeepEnough:
-        pass
-    finally:
-        for handle in handles:
+        finally:
             handle.remove()
-    return states, None
 
 
 def _real(lengths_B: Tensor, width: int) -> Tensor:

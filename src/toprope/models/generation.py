@@ -5,15 +5,16 @@ neither the other rows nor the order of the batch changes an answer. Rows that h
 batch, and their cache with them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toprope.models.batching import left_padded
+from toprope.models.capturing import captured
 from toprope.models.keys_values import as_argument
 
 TOKEN_BUDGET = 8192
@@ -25,12 +26,33 @@ SHRINK_AT = 0.25
 of the cache."""
 
 
+Stopped = Literal["end", "stop", "length", "flagged"]
+
+
+@dataclass(frozen=True)
+class StateWatch:
+    """Reads a model's own states while it answers, and may stop it.
+
+    Attributes:
+        layers: whose states it wants, side by side (see `activations`).
+        before: how many of the prompt's last positions it reads first.
+        read: is given the states [T, F], float32, of what has been read since the last call: the
+            prompt's end, then each token of the answer; true: the answer ends here, without the
+            token that would have come next.
+    """
+
+    layers: tuple[int, ...]
+    before: int
+    read: Callable[[np.ndarray], bool]
+
+
 @dataclass(frozen=True)
 class Request:
     """One prompt, as token ids, and how its answer is generated (see `LocalModel.generate`).
 
     Attributes:
         listener: is told the text so far after each token, in the thread that generates.
+        watch: may stop the answer; in that thread too.
     """
 
     tokens: list[int]
@@ -41,6 +63,7 @@ class Request:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     listener: Callable[[str], None] | None = field(default=None, compare=False)
+    watch: StateWatch | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,14 +83,15 @@ class Completion:
     Attributes:
         text: without special tokens, cut before a stop string.
         tokens: ids as generated, the end token included.
-        stopped: "end" (the model's end token), "stop" (a stop string) or "length".
+        stopped: "end" (the model's end token), "stop" (a stop string), "length", or "flagged" (by
+            the request's watch).
         logprobs: for each token, where they were asked for.
     """
 
     text: str
     tokens: list[int]
     prompt_tokens: int
-    stopped: Literal["end", "stop", "length"]
+    stopped: Stopped
     logprobs: list[TokenLogprob] | None = None
 
 
@@ -79,13 +103,33 @@ class _Row:
     rng: np.random.Generator
     tokens: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    stopped: Literal["end", "stop", "length"] | None = None
+    stopped: Stopped | None = None
     text: str = ""
 
 
 @torch.inference_mode()
-def decode(module: Any, tokenizer: Any, requests: Sequence[Request]) -> list[Completion]:
-    """Answers one batch of requests, in their order."""
+def decode(
+    module: Any, tokenizer: Any, requests: Sequence[Request], blocks: nn.ModuleList | None = None
+) -> list[Completion]:
+    """Answers one batch of requests, in their order.
+
+    Args:
+        blocks: the module's, where a request is watched.
+    """
+    watched = sorted({n for one in requests if one.watch for n in one.watch.layers})
+    if not watched or blocks is None:
+        return _decode(module, tokenizer, requests, {})
+    with captured(blocks, watched) as states:
+        return _decode(module, tokenizer, requests, states)
+
+
+def _decode(
+    module: Any, tokenizer: Any, requests: Sequence[Request], states: Mapping[int, Tensor]
+) -> list[Completion]:
+    """
+    Args:
+        states: layer -> [B, T, D] of the newest pass.
+    """
     from transformers import DynamicCache
 
     rows = [_Row(request, np.random.default_rng(request.seed)) for request in requests]
@@ -109,6 +153,8 @@ def decode(module: Any, tokenizer: Any, requests: Sequence[Request]) -> list[Com
             .logits[:, -1]
             .float()
         )
+        if states:
+            _watch(states, live, tokenizer)
         chosen_B = _choose(logits_BV, live)
         _note_logprobs(logits_BV, chosen_B, live, tokenizer)
         for row, token in zip(live, chosen_B.tolist(), strict=True):
@@ -158,6 +204,19 @@ def _choose(logits_BV: Tensor, rows: Sequence[_Row]) -> Tensor:
         pick = torch.searchsorted(cumulative, point, right=True).clamp(max=len(cumulative) - 1)
         chosen_B[i] = pick if order is None else order[pick]
     return chosen_B
+
+
+def _watch(states: Mapping[int, Tensor], rows: Sequence[_Row], tokenizer: Any) -> None:
+    """Shows the newest pass's states to those who watch, and ends the rows that they stop."""
+    for i, row in enumerate(rows):
+        watch = row.request.watch
+        if watch is None or row.stopped:
+            continue
+        new = 1 if row.tokens else min(watch.before, len(row.request.tokens))
+        x_TF = torch.cat([states[layer][i, -new:] for layer in watch.layers], dim=1)
+        if watch.read(x_TF.float().cpu().numpy()):
+            row.stopped = "flagged"
+            row.text = tokenizer.decode(row.tokens, skip_special_tokens=True)
 
 
 def _note_logprobs(

@@ -235,7 +235,8 @@ class LocalModel:
             for rows in batches(lengths, budget=generation.TOKEN_BUDGET):
                 batch = [requests[i] for i in rows]
                 with self.turn:
-                    done = generation.decode(self.module, self.tokenizer, batch)
+                    blocks = self.blocks if any(one.watch for one in batch) else None
+                    done = generation.decode(self.module, self.tokenizer, batch, blocks)
                 answers |= zip(rows, done, strict=True)
                 task.advance(len(rows))
         self.tokens_read += sum(a.prompt_tokens + len(a.tokens) for a in answers.values())

@@ -232,6 +232,8 @@ def _requests(tokens: list[int], config: GenerateConfig, room: int) -> list[Requ
 def _choice(completion: Completion, model_name: str, *, full: bool) -> ChatCompletionChoice:
     """`full`: an answer cut for its length has filled the model's context."""
     reason: StopReason = "stop"
+    if completion.stopped == "flagged":
+        reason = "content_filter"
     if completion.stopped == "length":
         reason = "model_length" if full else "max_tokens"
     return ChatCompletionChoice(

@@ -31,7 +31,7 @@ MAX_TOKENS = 512
 GONE = 499
 """The status, which nobody sees, of a call whose caller has gone (nginx's number)."""
 
-FINISH = {"end": "stop", "stop": "stop", "length": "length"}
+FINISH = {"end": "stop", "stop": "stop", "length": "length", "flagged": "content_filter"}
 
 
 def application(model: LocalModel) -> Starlette:

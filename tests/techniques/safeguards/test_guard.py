@@ -14,6 +14,7 @@ from toprope.models.local import LocalModel
 from toprope.techniques.safeguards.guard import Guard, load_guard
 from toprope.techniques.safeguards.guarded import GuardedChat, stops
 from toprope.techniques.safeguards.watching import Watching
+from toprope.techniques.safeguards.wrapping import wrap
 
 from .conftest import BAD, GOOD, exchange
 
@@ -186,3 +187,50 @@ def test_an_input_stage_reads_the_prompt_alone(make_guard, tiny):
     asked = tiny.tokens_read
     assert watching.read(BAD) == first
     assert tiny.tokens_read == asked
+
+
+# --- the model's own states ---
+
+
+def of_threshold(guard: Guard, at: float) -> Guard:
+    [stage] = guard.about.stages
+    return replace(guard, about=replace(guard.about, stages=(replace(stage, threshold=at),)))
+
+
+def test_a_wrapped_model_ends_its_answer_where_the_guard_would_stop_the_whole(make_guard, tiny):
+    guard = make_guard(0.5)
+    prompts = [list(exchange("", ask=ask).messages) for ask in ("A weaker partner", "Paris")]
+    bare = tiny.generate(prompts, max_tokens=12)
+    one = exchange(bare[0].text)
+    [reading] = read(tiny, guard, one)
+    scores_T = guard.heads[0].scores(reading.x_TF)
+    # A threshold that is first reached in the middle of the answer.
+    at = float(np.sort(scores_T[-8:])[3])
+    guard = of_threshold(guard, max(at, float(scores_T[:-8].max()) + 1e-6))
+    stop = guard.stop([reading])
+    found = wrap(tiny, guard).generate(prompts, max_tokens=12)
+    if stop is None:
+        assert found[0].text == bare[0].text
+    else:
+        assert found[0].stopped == "flagged"
+        assert found[0].text == bare[0].text[: stop.read]
+    assert tiny.generate(prompts, max_tokens=12) == bare, "the model itself is as it was"
+    nothing = wrap(tiny, of_threshold(guard, 0.0)).generate(prompts, max_tokens=12)
+    assert [(one.text, one.stopped) for one in nothing] == [("", "flagged")] * 2
+    everything = wrap(tiny, of_threshold(guard, 1.0)).generate(prompts, max_tokens=12)
+    assert [one.text for one in everything] == [one.text for one in bare]
+
+
+def test_a_wrapped_model_is_behind_its_guard_in_chats_too(make_guard, tiny):
+    chat = Chat.of(wrap(tiny, make_guard(0.0)))
+    reply = asyncio.run(chat.ask(exchange("").messages, max_tokens=4))
+    assert (reply.outcome, reply.text) == ("filtered", "")
+    bare = asyncio.run(Chat.of(tiny).ask(exchange("").messages, max_tokens=4))
+    assert bare.outcome == "answered"
+
+
+@pytest.mark.parametrize("more", [{"sees": "prompt"}, {"two": True}])
+def test_a_guard_that_reads_something_else_isnt_wrapped(make_guard, tiny, more):
+    guard = make_guard(0.5, 0.5) if "two" in more else make_guard(0.5, **more)
+    with pytest.raises(UserError, match="toprope serve guard"):
+        wrap(tiny, guard)
