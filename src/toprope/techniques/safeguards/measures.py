@@ -232,6 +232,28 @@ class GuardMeasures:
 
     # --- calibration and cost ---
 
+    def change(
+        self,
+        arm: str,
+        metric: str,
+        difference: Interval,
+        *,
+        before: float,
+        notes: str,
+        dataset: str,
+    ) -> Evidence:
+        """What a change of the target costs: after minus before."""
+        return self._row(
+            arm,
+            metric,
+            difference,
+            role="result",
+            controls={"before": before},
+            notes=notes,
+            dataset=dataset,
+            truth="ground_truth",
+        )
+
     def calibration_error(
         self, arm: str, scores_N: NDArray, labels_N: NDArray, groups: Sequence[str]
     ) -> Iterator[Evidence]:

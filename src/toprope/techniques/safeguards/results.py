@@ -38,6 +38,7 @@ class Results:
     Attributes:
         guards: by kind; the study's `guard` is the one that is attacked.
         models: by name, all that they read with.
+        bare: what became of the target without a guard, once that is measured.
     """
 
     study: Safeguards
@@ -46,11 +47,12 @@ class Results:
     measures: GuardMeasures
     guards: Mapping[str, Guard]
     models: Mapping[str, LocalModel]
+    bare: Outcome | None = None
 
     async def evidence(self) -> AsyncIterator[Evidence]:
         """All that is measured."""
         harmless = await self.trial.harmless()
-        bare = await self.trial.undefended()
+        self.bare = bare = await self.trial.undefended()
         for row in self.measures.attacks("undefended", bare):
             yield row
         harmful = self._exchanges([*bare.sweep, *bare.campaign])

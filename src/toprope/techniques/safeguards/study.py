@@ -19,6 +19,7 @@ from toprope.errors import UserError, unknown
 from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
+from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
 from toprope.models.local import LocalModel
 from toprope.study import Study
@@ -38,6 +39,7 @@ from toprope.techniques.safeguards.loop import Loop, check_enough
 from toprope.techniques.safeguards.measures import GuardMeasures
 from toprope.techniques.safeguards.reading import Reader
 from toprope.techniques.safeguards.results import Results
+from toprope.techniques.safeguards.second_arm import SecondArm
 from toprope.techniques.safeguards.synthesis import synthesise
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.trial import Trial
@@ -132,6 +134,15 @@ class Safeguards(Study):
     attacked: tuple[str, ...] = Field(
         default=(), description="folders of red-teaming runs of this target, to learn from too"
     )
+    harden: bool = Field(
+        default=False,
+        description="a second arm: the target fine-tuned on what was found, with the guard and "
+        "without",
+    )
+    capability: str = Field(
+        default="arithmetic",
+        description="a multiple-choice set on which the second arm's cost is measured",
+    )
     judge: str = Field(default="trained", description="who says that an attack succeeded")
     system: str = Field(default="", description="the target's system prompt")
     max_tokens: int = Field(default=64, ge=1, description="of an answer of the target")
@@ -171,6 +182,8 @@ class Safeguards(Study):
         prints += [kept.fingerprint(self._before())]
         if self.trained:
             prints.append(load_guard(Path(self.trained)).fingerprint)
+        if self.harden:
+            prints.append(lab.data(self.capability).fingerprint)
         return [*prints, fingerprint(self.judge), fingerprint("refusal")]
 
     def run(self, lab: Lab) -> Iterator[Evidence]:
@@ -214,15 +227,31 @@ class Safeguards(Study):
         trial = Trial(lab, front, parts.test, self._arms(self.held_out), parts.unseen, self.queries)
         if self.trained:
             guard = load_guard(Path(self.trained))
-            made, rows = {self.guard: guard}, []
+            made, rows, exchanges = {self.guard: guard}, [], before
             models = {stage.model: lab.local(stage.model) for stage in guard.about.stages}
             models[self.target] = lab.local(self.target)
         else:
             loop = await self._made(lab, front, parts, before, journal)
-            made, models = loop.guards, loop.trainer.models
+            made, models, exchanges = loop.guards, loop.trainer.models, loop.exchanges
             rows = list(making.evidence(loop, measures))
         results = Results(self, lab, trial, measures, made, models)
-        return [*rows, *[one async for one in results.evidence()]]
+        rows += [one async for one in results.evidence()]
+        if self.harden and results.bare is not None:
+            guard = made[self.guard]
+            arm = SecondArm(
+                lab=lab,
+                trial=trial,
+                target=models[self.target],
+                exchanges=exchanges,
+                guard=guard,
+                readers=guard.readers(models),
+                measures=measures,
+                data=self.capability,
+                lora=Lora(seed=lab.seed),
+                folder=self._folder,
+            )
+            rows += [one async for one in arm.evidence(results.bare)]
+        return rows
 
     async def _made(
         self,
@@ -419,7 +448,7 @@ class Parts:
     unseen: Sequence[Behaviours]
 
 
-def saved_guard(run: Path, kind: str) -> list[Path]:
+def saved_guards(run: Path, kind: str) -> list[Path]:
     """The folders of a run's guards of a kind."""
     return sorted(run.glob(f"artifacts/safeguards/*/guards/{kind}"))
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from toprope.lab import Lab
 from toprope.models.local import LocalModel
+from toprope.techniques.safeguards import training
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.reading import Reader, Reading, of_prompt
-from toprope.techniques.safeguards.training import ESCALATION, STRENGTHS, Classifier, guards, train
+from toprope.techniques.safeguards.training import ESCALATION, Classifier, guards, train
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Trainer:
     readers: Mapping[str, Reader]
     budget: float
     escalation: float = ESCALATION
-    strengths: Sequence[float] = STRENGTHS
+    strengths: Sequence[float] = field(default_factory=lambda: training.STRENGTHS)
     classifiers: dict[str, Classifier] = field(default_factory=dict)
     _readings: dict[str, list[Reading]] = field(default_factory=dict)
 

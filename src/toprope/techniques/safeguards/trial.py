@@ -8,7 +8,7 @@ through is judged anew, and only what an adaptive attacker tries next is asked a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,29 +45,26 @@ class Trial:
     unseen: Sequence[Behaviours]
     queries: int
     framed: int = 100
-    _harmless: list[Harmless] = field(default_factory=list)
 
     async def undefended(self) -> Outcome:
-        return await self._attack("undefended", self.front, self.attacks)
+        return await self.attack("undefended", self.front, self.attacks)
 
     async def defended(self, guard: Guard, readers: Sequence[Reader], what: str) -> Outcome:
         """The same under the guard, and with attackers that know of it."""
-        return await self._attack(
-            what, guarded(self.front, guard, readers), (*self.attacks, *AWARE)
-        )
+        return await self.attack(what, guarded(self.front, guard, readers), (*self.attacks, *AWARE))
 
     async def harmless(self) -> list[Harmless]:
         """The target's answers to the harmless sets, plainly, and to some of them framed by the
         held-out attacks."""
-        if self._harmless:
-            return self._harmless
+        found = []
         for data in self.unseen:
-            exchanges = await self._asked(data, (), 0, f"asking {data.name}")
-            self._harmless.append(Harmless(data.name, exchanges))
+            exchanges = await self.asked(self.front, data, (), 0, f"asking {data.name}")
+            found.append(Harmless(data.name, exchanges))
         some = self._some()
-        framed = await self._asked(some, self.attacks, 1, "asking harmless requests, framed")
-        self._harmless.append(Harmless("framed", [one for one in framed if one.family != "direct"]))
-        return self._harmless
+        told = "asking harmless requests, framed"
+        framed = await self.asked(self.front, some, self.attacks, 1, told)
+        found.append(Harmless("framed", [one for one in framed if one.family != "direct"]))
+        return found
 
     def _some(self) -> Behaviours:
         """As many of each unseen set as make up `framed` together."""
@@ -80,12 +77,19 @@ class Trial:
                 ]
         return Behaviours("framed", tuple(chosen))
 
-    async def _asked(
-        self, data: Behaviours, attacks: Sequence[Attack], families: int, what: str
+    async def asked(
+        self,
+        front: Front,
+        data: Behaviours,
+        attacks: Sequence[Attack],
+        families: int,
+        what: str,
     ) -> list[Exchange]:
+        """A harmless set's exchanges with the target of a front, plainly and under some
+        families."""
         with self.lab.progress(what, len(data) * (1 + families)) as task:
             exchanges, _ = await collected(
-                self.front,
+                front,
                 data,
                 attacks,
                 families=families,
@@ -94,7 +98,12 @@ class Trial:
             )
         return exchanges
 
-    async def _attack(self, what: str, front: Front, attacks: Sequence[Attack]) -> Outcome:
+    async def attack(self, what: str, front: Front, attacks: Sequence[Attack]) -> Outcome:
+        """Every held-out attack once on every request, then a campaign by the given ones.
+
+        Args:
+            what: is attacked, for the progress shown.
+        """
         behaviours = self.held_out.behaviours
         tried = [Direct(), *self.attacks]
         with self.lab.progress(f"{what}: each attack", len(behaviours) * len(tried)) as task:

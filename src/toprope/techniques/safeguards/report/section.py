@@ -1,0 +1,257 @@
+"""The numbers of a guard in words, figures and tables."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from toprope.evidence import Evidence
+from toprope.report.figures import IntervalRow, ReferenceLine, Series, interval_plot, line_plot
+from toprope.report.measured import measured_text
+from toprope.report.page import Figure, Highlight, Section, Table
+from toprope.report.sections import (
+    fingerprints_detail,
+    interval_row,
+    measurement_limits,
+    notes_detail,
+)
+from toprope.report.settings import by_setting, model_title
+from toprope.report.text import PERCENT, capitalised, in_words, level_name
+from toprope.techniques.redteam.measures import CORRECTED, RAW
+
+BARE = "undefended"
+AT = "stopped_at_"
+
+_LIMITS = (
+    "What the attacks listed don't find may be there: a low rate says what they found, with the "
+    "queries given, not that the guard can't be passed.",
+    "A success is what the judge calls one, and the guard learned from the same judge's scores: "
+    "harm that the judge doesn't see, neither does.",
+    "Harmless requests are those of the sets named; other traffic may be stopped more often.",
+)
+
+
+def section(evidence: Sequence[Evidence]) -> Section:
+    """The section for all safeguards evidence of a run."""
+    settings = by_setting(evidence)
+    targets = list(dict.fromkeys(row.target for row in evidence))
+    parts = [_of_target(target, [r for r in evidence if r.target == target]) for target in targets]
+    first = parts[0]
+    single = len(parts) == 1
+    return Section(
+        title="Safeguards",
+        summary=first.summary if single else [part.summary[0] for part in parts],
+        highlights=first.highlights if single else (),
+        figures=first.figures if single else (),
+        tables=first.tables if single else (),
+        subsections=() if single else parts,
+        limits=[*_LIMITS, *measurement_limits(evidence)],
+        details=[*notes_detail(settings), *fingerprints_detail(settings)],
+    )
+
+
+def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
+    arm = _attacked(rows)
+    return Section(
+        title=model_title(target),
+        summary=_story(target, arm, rows),
+        highlights=_highlights(arm, rows),
+        figures=[*_families(arm, rows), *_curve(rows), *_refusals(arm, rows)],
+        tables=[_kinds(rows), _rates(rows)],
+    )
+
+
+def _attacked(rows: Sequence[Evidence]) -> str:
+    """The kind of guard that was attacked."""
+    arms = [row.arm.split("/")[0] for row in rows if row.arm.endswith("/campaign")]
+    return next((arm for arm in arms if arm not in (BARE, "hardened")), "")
+
+
+def _story(target: str, arm: str, rows: Sequence[Evidence]) -> list[str]:
+    name = model_title(target)
+    bare, held = _row(rows, f"{BARE}/campaign", RAW), _row(rows, f"{arm}/campaign", RAW)
+    told = []
+    if bare and held:
+        told.append(
+            f"Behind the guard ({_kind(arm)}) an adaptive campaign made {name} do what it should "
+            f"have declined for {measured_text(held)} of the requests held out, as judged; without "
+            f"it, for {measured_text(bare)}."
+        )
+    caught = _row(rows, arm, "harm_stopped")
+    if caught:
+        told.append(
+            f"Of the harmful answers that the bare model gave to the trial's attacks it stops "
+            f"{measured_text(caught)}."
+        )
+    for row in rows:
+        if (row.arm, row.metric) == (arm, "added_refusals"):
+            told.append(
+                f"Of the harmless requests of {row.dataset} it stops {measured_text(row)} that the "
+                "model answers."
+            )
+    return told or [f"A guard for {name} was made; it wasn't attacked."]
+
+
+def _highlights(arm: str, rows: Sequence[Evidence]) -> list[Highlight]:
+    wanted = [
+        ("Campaign, guarded", f"{arm}/campaign", RAW),
+        ("Campaign, undefended", f"{BARE}/campaign", RAW),
+        ("Harm stopped", arm, "harm_stopped"),
+        ("Added refusals", arm, "added_refusals"),
+        ("Compute", arm, "compute_overhead"),
+    ]
+    found = [(label, row) for label, of, metric in wanted if (row := _row(rows, of, metric))]
+    return [
+        Highlight(
+            label,
+            PERCENT.text(row.value or 0.0),
+            f"{PERCENT.text(row.low or 0.0)} to {PERCENT.text(row.high or 0.0)} "
+            f"({level_name([row.level])})",
+            main=label == "Campaign, guarded",
+        )
+        for label, row in found
+    ]
+
+
+def _families(arm: str, rows: Sequence[Evidence]) -> list[Figure]:
+    shown = [row for row in rows if row.metric == CORRECTED and "/" in row.arm]
+    drawn: list[IntervalRow] = [
+        interval_row(row, f"{_family(row.arm)}, {_kind(row.arm.split('/')[0])}")
+        for row in sorted(shown, key=lambda row: row.arm.split("/")[1])
+    ]
+    if not drawn:
+        return []
+    plot = partial(
+        interval_plot,
+        drawn,
+        x_label="share, with the judge's errors taken out",
+        numbers=PERCENT,
+        reference_lines=[ReferenceLine(0.044, "4.4%, Sharma et al. 2025")],
+    )
+    caption = (
+        "Families and requests that nothing was trained on. "
+        f"Whiskers: {level_name(row.level for row in shown)} intervals."
+    )
+    return [Figure("Attack success with the guard and without", plot, caption)]
+
+
+def _curve(rows: Sequence[Evidence]) -> list[Figure]:
+    """Harm stopped against harmless exchanges stopped, for every classifier."""
+    points: dict[str, list[tuple[float, Evidence]]] = {}
+    for row in rows:
+        if row.metric.startswith(AT) and row.value is not None:
+            share = float(row.metric.removeprefix(AT).removesuffix("%")) / 100
+            points.setdefault(row.arm, []).append((share, row))
+    series = [
+        Series(
+            _kind(arm),
+            [share for share, _ in some],
+            [row.value or 0.0 for _, row in some],
+            [row.low or 0.0 for _, row in some],
+            [row.high or 0.0 for _, row in some],
+        )
+        for arm, some in points.items()
+        if len(some) > 1
+    ]
+    if not series:
+        return []
+    plot = partial(
+        line_plot,
+        series,
+        x_label="share of unseen harmless exchanges stopped",
+        y_label="share of harmful exchanges stopped",
+        y_numbers=PERCENT,
+    )
+    caption = "Each classifier alone, by its own ranking of exchanges that it never saw."
+    return [Figure("Harm stopped against refusals added", plot, caption)]
+
+
+def _refusals(arm: str, rows: Sequence[Evidence]) -> list[Figure]:
+    shown = [row for row in rows if row.metric == "added_refusals" and row.arm == arm]
+    if not shown:
+        return []
+    plot = partial(
+        interval_plot,
+        [interval_row(row, row.dataset) for row in shown],
+        x_label="share of a set's requests that the guard stops and the model answers",
+        numbers=PERCENT,
+        reference_lines=[ReferenceLine(0.0038, "0.38%, Sharma et al. 2025")],
+    )
+    return [
+        Figure(
+            "Refusals that the guard adds",
+            plot,
+            "Harmless sets that nothing was trained on; `framed`: some of them, put under the "
+            "trial's attacks. Exact intervals (Clopper and Pearson).",
+        )
+    ]
+
+
+def _kinds(rows: Sequence[Evidence]) -> Table:
+    """Every kind of guard at the thresholds set in training."""
+    kinds = list(dict.fromkeys(row.arm for row in rows if row.metric == "harm_stopped"))
+    metrics = (
+        "harm_stopped",
+        "switched_harmful_answers_stopped",
+        "switched_harmless_answers_stopped",
+        "compute_overhead",
+    )
+    lines = []
+    for kind in kinds:
+        found = [_row(rows, kind, metric) for metric in metrics]
+        plain = [
+            row
+            for row in rows
+            if (row.arm, row.metric) == (kind, "added_refusals") and row.dataset != "framed"
+        ]
+        added = sum((row.value or 0.0) * row.n for row in plain) / max(
+            1, sum(row.n for row in plain)
+        )
+        lines.append(
+            [
+                _kind(kind),
+                measured_text(found[0]) if found[0] else "",
+                PERCENT.text(added),
+                *(measured_text(row) if row else "" for row in found[1:]),
+            ]
+        )
+    columns = (
+        "",
+        "Harm stopped",
+        "Refusals added, all plain sets",
+        "Harmful answers after harmless prompts stopped",
+        "Harmless answers after harmful prompts stopped",
+        "Compute",
+    )
+    return Table("Kinds of guards", columns, lines, numeric=frozenset({1, 2, 3, 4, 5}))
+
+
+def _rates(rows: Sequence[Evidence]) -> Table:
+    lines = []
+    for row in rows:
+        if row.metric != RAW or "/" not in row.arm:
+            continue
+        other = _row(rows, row.arm, CORRECTED)
+        kind = row.arm.split("/")[0]
+        lines.append(
+            [
+                _family(row.arm),
+                _kind(kind),
+                measured_text(row),
+                measured_text(other) if other else "",
+                f"{row.n:,} {row.unit}",
+            ]
+        )
+    columns = ("", "Guard", "As judged", "Judge's errors taken out", "n")
+    return Table("Attack success rates", columns, lines, numeric=frozenset({2, 3, 4}))
+
+
+def _row(rows: Sequence[Evidence], arm: str, metric: str) -> Evidence | None:
+    found = [r for r in rows if (r.arm, r.metric) == (arm, metric) and r.value is not None]
+    return found[0] if found else None
+
+
+def _family(arm: str) -> str:
+    return capitalised(in_words(arm.split("/")[1]))
+
+
+def _kind(arm: str) -> str:
+    return in_words(arm)

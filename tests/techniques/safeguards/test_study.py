@@ -1,0 +1,129 @@
+"""The closed loop from end to end: on a tiny model, with every measure, resumed, and refused."""
+
+from pathlib import Path
+
+import pytest
+
+from toprope.errors import UserError
+from toprope.evidence import Evidence
+from toprope.lab import Lab
+from toprope.models.chat import Chat
+from toprope.study import make_study
+from toprope.techniques.safeguards import exchanges
+from toprope.techniques.safeguards.guard import load_guard
+from toprope.techniques.safeguards.report import section
+from toprope.techniques.safeguards.study import saved_guards
+
+QUICK = {
+    "judge": "refusal",
+    "limit": 30,
+    "attacks": ["prefix_injection", "prefill"],
+    "held_out": ["refusal_suppression"],
+    "families": 1,
+    "depths": [0.5],
+    "guard": "probe",
+    "budget": 0.1,
+    "rounds": 1,
+    "round_queries": 1,
+    "queries": 2,
+    "erase": 2,
+    "max_tokens": 6,
+    "resamples": 1000,
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_folder: Path, monkeypatch):
+    """Runs the study on a model of a few thousand weights, which embeds the requests too."""
+    monkeypatch.setattr("toprope.techniques.safeguards.study.EMBEDDER", str(tiny_folder))
+    monkeypatch.setattr("toprope.techniques.safeguards.training.STRENGTHS", (3.0,))
+    # To so small a model all requests are alike.
+    monkeypatch.setattr("toprope.techniques.safeguards.collect.ALIKE", 2.0)
+
+    def start(**settings) -> list[Evidence]:
+        study = make_study("safeguards", {**QUICK, "target": str(tiny_folder), **settings})
+        return list(study.run(Lab(tmp_path)))
+
+    return start
+
+
+def test_the_loop_makes_guards_and_measures_them_on_what_they_never_saw(run, tmp_path: Path):
+    evidence = run()
+    found = {(e.arm, e.metric): e for e in evidence}
+    for metric in ("attack_success_rate", "attack_success_rate_corrected"):
+        row, bare = found["probe/campaign", metric], found["undefended/campaign", metric]
+        # The correction draws the judge's errors.
+        assert row.controls["undefended"] == pytest.approx(bare.value, abs=0.01)
+    assert ("probe/refusal_suppression", "attack_success_rate") in found
+    learned = exchanges.load(next(tmp_path.glob("artifacts/safeguards/*/exchanges.jsonl")))
+    assert {one.family for one in learned} == {"direct", "prefix_injection", "prefill"}
+    assert {one.harmless for one in learned} == {True, False}
+    for kind in ("input", "probe"):
+        assert found[kind, "added_refusals"].truth == "ground_truth"
+        assert found[kind, "harm_stopped"].controls
+        assert found[kind, "area_sources_left_out"].controls == {"chance": 0.5}
+        assert found[kind, "compute_overhead"].value < 0.2
+    # Of the same shape as the prompts it reads: what it says can't depend on the answer.
+    assert ("certificate", "certified_stopped") in found
+    assert found["round 1", "came_through"].n > 0
+    [folder] = saved_guards(tmp_path, "probe")
+    assert load_guard(folder).about.stages[0].name == "probe"
+    shown = section(evidence)
+    assert shown.figures
+    assert shown.tables[0].rows
+
+
+def test_a_second_start_asks_nothing_again_and_finds_the_same(run, monkeypatch):
+    first = run(rounds=0)
+
+    async def never(*_: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(Chat, "_ask", never)
+    again = run(rounds=0)
+    values = {(e.arm, e.metric, e.dataset): e.value for e in first}
+    assert {(e.arm, e.metric, e.dataset): e.value for e in again} == values
+
+
+def test_a_trained_guard_is_measured_without_training(run, tmp_path: Path, tiny_folder):
+    run(rounds=0)
+    [folder] = saved_guards(tmp_path, "probe")
+    copy = tmp_path / "kept"
+    load_guard(folder).save(copy)
+    evidence = run(trained=str(copy), rounds=0)
+    arms = {e.arm for e in evidence}
+    assert "probe/campaign" in arms
+    assert "input" not in arms
+    assert not any(e.metric == "area_sources_left_out" for e in evidence)
+
+
+def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_path: Path):
+    found = {(e.arm, e.metric): e for e in run(rounds=0, harden=True)}
+    for arm in ("hardened", "hardened_and_guarded"):
+        assert "undefended" in found[f"{arm}/campaign", "attack_success_rate"].controls
+    assert found["hardened", "added_refusals"].n > 0
+    assert found["hardened", "accuracy_change"].controls["before"] > 0
+    assert list(tmp_path.glob("artifacts/safeguards/*/adapter/adapter_config.json"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"guard": "cascade"}, "external: MODEL"),
+        ({"target": "openai/gpt-4o"}, "name a local target"),
+        ({"held_out": ["prefill"]}, "'prefill' is learned from, and can't be held out too"),
+        ({"attacks": ["charm"]}, "unknown attack 'charm'"),
+        ({"budget": 0.0001}, r"0\.010% can't be set on about \d+ harmless exchanges"),
+        ({"behaviours": ["look_alikes"]}, "'look_alikes' is harmless, and is named among the"),
+        ({"trained": "nowhere"}, "no guard in nowhere"),
+        ({"attacked": ["nowhere"]}, "has a red-teaming study finished there"),
+    ],
+)
+def test_what_cant_be_done_is_told_before_anything_is_asked(run, monkeypatch, settings, complaint):
+    async def never(*_: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(Chat, "_ask", never)
+    with pytest.raises(UserError, match=complaint) as caught:
+        run(**settings)
+    assert "\n" not in str(caught.value)
