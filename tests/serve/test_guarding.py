@@ -1,0 +1,97 @@
+"""A trained guard before a served model, on a tiny one: the proxy stops what the guard stops."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import openai
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from toprope.models.local import LocalModel
+from toprope.serve import guard as proxy
+from toprope.serve import guarding
+from toprope.serve.model import application
+from toprope.serve.run import _listening
+from toprope.techniques.safeguards.guard import Guard
+
+from ..techniques.safeguards.conftest import exchange, make_guard, tiny  # noqa: F401
+
+SAY = list(exchange("").messages)
+MOST = 12
+
+
+@contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    listening = _listening("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started and time.monotonic() < until:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def behind(guard: Guard, model: LocalModel) -> Iterator[openai.OpenAI]:
+    settings = proxy.Settings(refusal="No.", refusal_seconds=0.0, most_flags=1000)
+    watcher = guarding.watcher(guard, guard.readers({model.name: model}))
+    with (
+        served(application(model)) as upstream,
+        served(proxy.application(proxy.Upstream(upstream), watcher, settings)) as address,
+        openai.OpenAI(base_url=address, api_key="none", max_retries=0) as client,
+    ):
+        yield client
+
+
+def asked(client: openai.OpenAI, model: LocalModel) -> list[tuple[str, str]]:
+    """The answer and its finish, whole and streamed."""
+    more = {"model": model.name, "messages": SAY, "max_tokens": MOST, "temperature": 0}
+    whole = client.chat.completions.create(**more).choices[0]
+    pieces = [one.choices[0] for one in client.chat.completions.create(**more, stream=True)]
+    streamed = "".join(one.delta.content or "" for one in pieces)
+    return [(whole.message.content, whole.finish_reason), (streamed, pieces[-1].finish_reason)]
+
+
+@pytest.mark.parametrize("layers", [(2, 4), (0,)])
+def test_what_the_guard_passes_comes_through_as_it_is(make_guard, tiny, layers):  # noqa: F811
+    bare = tiny.generate([SAY], max_tokens=MOST)[0].text
+    with behind(make_guard(1.0, layers=layers), tiny) as client:
+        assert [text for text, _ in asked(client, tiny)] == [bare, bare]
+
+
+@pytest.mark.parametrize("thresholds", [(0.0,), (0.0, 0.0)])
+def test_what_it_stops_at_the_prompt_is_refused(make_guard, tiny, thresholds):  # noqa: F811
+    with behind(make_guard(*thresholds), tiny) as client:
+        assert asked(client, tiny) == [("No.", "content_filter")] * 2
+
+
+def test_a_stream_is_stopped_where_the_guard_stops_the_whole(make_guard, tiny):  # noqa: F811
+    guard = make_guard(0.5)
+    bare = tiny.generate([SAY], max_tokens=MOST)[0].text
+    [reader] = guard.readers({tiny.name: tiny})
+    [reading] = reader.read([exchange(bare)])
+    scores_T = guard.heads[0].scores(reading.x_TF)
+    answer_T = reading.ends_T > 0
+    at = np.nextafter(scores_T[~answer_T].max(), 2)
+    if scores_T[answer_T].max() < at:
+        pytest.skip("the answer never scores above its prompt")
+    [stage] = guard.about.stages
+    guard = replace(guard, about=replace(guard.about, stages=(replace(stage, threshold=at),)))
+    stop = guard.stop([reading])
+    assert stop is not None
+    with behind(guard, tiny) as client:
+        [(whole, _), (streamed, finish)] = asked(client, tiny)
+    assert whole == "No."
+    assert finish == "content_filter"
+    # The piece at which it's stopped isn't sent: a proxy reads before it sends.
+    through = streamed.removesuffix("No.").rstrip()
+    assert bare.startswith(through)
+    assert len(through) < stop.read
