@@ -1,6 +1,5 @@
 """`toprope guard train | test | loop | show`: guards for a model."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -177,5 +176,3 @@ def _print(guard: Guard) -> None:
             f"  {stage.name}: {stage.model}, layers {layers}, reads the {stage.sees}, "
             f"threshold {stage.threshold:.4f}"
         )
-    for name, figure in about.figures.items():
-        click.echo(f"  {name}: {json.dumps(figure)}")

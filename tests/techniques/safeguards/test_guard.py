@@ -12,7 +12,8 @@ from toprope.errors import UserError
 from toprope.models.chat import Chat, Reply
 from toprope.models.local import LocalModel
 from toprope.techniques.safeguards.guard import Guard, load_guard
-from toprope.techniques.safeguards.guarded import GuardedChat, stops
+from toprope.techniques.safeguards.guarded import GuardedChat
+from toprope.techniques.safeguards.scoring import scorers, stops
 from toprope.techniques.safeguards.watching import Watching
 from toprope.techniques.safeguards.wrapping import wrap
 
@@ -56,7 +57,7 @@ def test_a_cascade_stops_where_its_last_stage_does_and_only_what_the_first_passe
     assert both.read == alone.read
     assert shut.stop(read(tiny, shut, bad)) is None
     readers = open_.readers({tiny.name: tiny})
-    assert stops(open_, readers, [bad, exchange(GOOD)]) == [both, None]
+    assert stops(open_, scorers(open_, readers), [bad, exchange(GOOD)]) == [both, None]
 
 
 def test_a_guard_of_other_weights_or_layers_is_refused(make_guard, tiny):
@@ -154,6 +155,15 @@ def test_what_was_put_in_the_models_mouth_is_read_and_not_let_through_twice(make
 
 
 # --- a stream ---
+
+
+def test_an_exchange_that_was_scored_isnt_read_again(make_guard, tiny):
+    guard = make_guard(0.5)
+    by = scorers(guard, guard.readers({tiny.name: tiny}))
+    found = stops(guard, by, [exchange(BAD), exchange(GOOD)])
+    read_so_far = tiny.tokens_read
+    assert stops(guard, by, [exchange(GOOD), exchange(BAD)]) == found[::-1]
+    assert tiny.tokens_read == read_so_far
 
 
 @pytest.mark.parametrize("thresholds", [(0.5,), (0.0, 0.5), (0.3, 0.5), (1.0, 0.5)])

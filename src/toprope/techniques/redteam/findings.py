@@ -97,6 +97,11 @@ def save(findings: Sequence[Finding], path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
+def save_attempts(attempts: Sequence[Attempt], path: Path) -> None:
+    lines = (json.dumps(one.as_json()) + "\n" for one in attempts)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
 def load(artifacts: Path) -> list[dict[str, Any]]:
     """All findings of a run, target by target.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -296,8 +295,7 @@ class RedTeam(Study):
             lab.local(EMBEDDER),
         )
         findings.save(found, lab.artifact(*self._folder, findings.FILE))
-        lines = (json.dumps(one.as_json()) + "\n" for one in attempts)
-        lab.artifact(*self._folder, findings.ATTEMPTS).write_text("".join(lines), encoding="utf-8")
+        findings.save_attempts(attempts, lab.artifact(*self._folder, findings.ATTEMPTS))
 
     def _evidence(
         self,

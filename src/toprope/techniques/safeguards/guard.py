@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,15 +61,35 @@ class About:
         stages: in the order in which they're asked.
         budget: the share of harmless exchanges that it was set to stop at most.
         trained_on: SHA-256 of the exchanges (`exchanges.fingerprint`).
-        figures: what was measured in training, for people.
     """
 
     target: str
     stages: tuple[Stage, ...]
     budget: float
     trained_on: str
-    figures: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One exchange as a stage scores it.
+
+    Attributes:
+        scores_T: after each position.
+        ends_T: as in `Reading`.
+    """
+
+    scores_T: NDArray
+    ends_T: NDArray
+
+    @classmethod
+    def by(cls, head: StreamingHead, reading: Reading) -> Scored:
+        return cls(head.scores(reading.x_TF), reading.ends_T)
+
+    @property
+    def highest(self) -> float:
+        """That of the whole exchange."""
+        return float(self.scores_T.max())
 
 
 @dataclass(frozen=True)
@@ -102,15 +121,18 @@ class Guard:
         Args:
             readings: of each stage.
         """
+        return self.stop_scored(list(map(Scored.by, self.heads, readings)))
+
+    def stop_scored(self, scored: Sequence[Scored]) -> Stop | None:
+        """`stop` of what every stage has scored."""
         read, scores = 0, {}
-        for stage, head, reading in zip(self.about.stages, self.heads, readings, strict=True):
-            scores_T = head.scores(reading.x_TF)
-            over_T = scores_T >= stage.threshold
+        for stage, one in zip(self.about.stages, scored, strict=True):
+            over_T = one.scores_T >= stage.threshold
             if not over_T.any():
                 return None
             first = int(over_T.argmax())
-            read = max(read, int(reading.ends_T[first]))
-            scores[stage.name] = float(scores_T[first])
+            read = max(read, int(one.ends_T[first]))
+            scores[stage.name] = float(one.scores_T[first])
         return Stop(read, scores)
 
     @property

@@ -15,6 +15,7 @@ from toprope.models.together import Together
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import Guard, Stop
 from toprope.techniques.safeguards.reading import Reader
+from toprope.techniques.safeguards.scoring import scorers, stops
 
 
 class GuardedChat(Chat):
@@ -35,8 +36,8 @@ class GuardedChat(Chat):
             journal=chat.journal,
             as_configured=chat.as_configured,
         )
-        self.guard = guard
-        self._stop = Together[Exchange, Stop | None](lambda some: stops(guard, readers, some))
+        by = scorers(guard, readers)
+        self._stop = Together[Exchange, Stop | None](lambda some: stops(guard, by, some))
 
     async def ask(
         self,
@@ -60,20 +61,3 @@ class GuardedChat(Chat):
             return reply
         through = answer[len(prefill) : max(len(prefill), stop.read)]
         return replace(reply, text=through, outcome="filtered")
-
-
-def stops(
-    guard: Guard, readers: Sequence[Reader], exchanges: Sequence[Exchange]
-) -> list[Stop | None]:
-    """Where the guard stops each exchange. A stage reads only what the one before passes on."""
-    readings: list[list] = [[] for _ in exchanges]
-    left = list(range(len(exchanges)))
-    for stage, head, reader in zip(guard.about.stages, guard.heads, readers, strict=True):
-        if not left:
-            break
-        found = reader.read([exchanges[i] for i in left])
-        for i, reading in zip(left, found, strict=True):
-            readings[i].append(reading)
-        over = [head.scores(reading.x_TF).max() >= stage.threshold for reading in found]
-        left = [i for i, passes_on in zip(left, over, strict=True) if passes_on]
-    return [guard.stop(some) if i in set(left) else None for i, some in enumerate(readings)]

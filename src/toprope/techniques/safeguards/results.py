@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +15,14 @@ from toprope.evidence import Evidence
 from toprope.lab import Lab
 from toprope.models.local import LocalModel
 from toprope.techniques.redteam.attempts import SUCCESS, Attempt
+from toprope.techniques.redteam.findings import save_attempts
 from toprope.techniques.redteam.judges.refusal import refuses
 from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards import certificate
 from toprope.techniques.safeguards.exchanges import Exchange, from_attempt
 from toprope.techniques.safeguards.guard import Guard
-from toprope.techniques.safeguards.guarded import stops
-from toprope.techniques.safeguards.measures import GuardMeasures, flops, is_harm, weights_of
-from toprope.techniques.safeguards.reading import Reader
-from toprope.techniques.safeguards.streaming import StreamingHead
+from toprope.techniques.safeguards.measures import GuardMeasures, flops, weights_of
+from toprope.techniques.safeguards.scoring import Scorer, asked, scorers
 from toprope.techniques.safeguards.trial import Harmless, Trial, switched
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ class Results:
         """What exchanges that there are already say of every guard."""
         calm = [one for part in harmless if part.name != "framed" for one in part.exchanges]
         curves = {}
-        for name, (reader, head) in self._classifiers().items():
+        groups = [one.group for one in harmful]
+        for name, scorer in self._scorers.items():
             bad_N, good_M = (
-                np.array([head.highest(r.x_TF) for r in reader.read(some, progress=self.lab.show)])
+                np.array([s.highest for s in scorer.score(some, progress=self.lab.show)])
                 for some in (harmful, calm)
             )
-            groups = [one.group for one in harmful]
             curves[name] = {
                 "harmful": bad_N.tolist(),
                 "groups": groups,
@@ -100,16 +100,16 @@ class Results:
         path.write_text(json.dumps(curves), encoding="utf-8")
         for kind, guard in self.guards.items():
             yield from self._of_guard(kind, guard, harmful, harmless)
-        yield from self._certificate(harmful, calm)
+        yield from self._certificate(calm)
 
     def _of_guard(
         self, kind: str, guard: Guard, harmful: Sequence[Exchange], harmless: Sequence[Harmless]
     ) -> Iterator[Evidence]:
-        readers = guard.readers(self.models)
+        by = self._of(guard)
         measures = self.measures
 
         def stopped(some: Sequence[Exchange]) -> NDArray:
-            return np.array([one is not None for one in stops(guard, readers, some)], dtype=bool)
+            return np.isin(np.arange(len(some)), asked(guard, by, some)[-1])
 
         calm_rates = []
         for part in harmless:
@@ -127,20 +127,21 @@ class Results:
             "requests and families, at the thresholds that were set in training",
             better="higher",
         )
-        yield from self._switched(kind, stopped, harmful, harmless)
+        own = float(caught_N.mean()) if len(caught_N) else 0.0
+        yield from self._switched(kind, stopped, own, harmful, harmless)
         yield from self._compute(kind, guard, harmless)
 
     def _switched(
         self,
         kind: str,
         stopped: Callable[[Sequence[Exchange]], NDArray],
+        own: float,
         harmful: Sequence[Exchange],
         harmless: Sequence[Harmless],
     ) -> Iterator[Evidence]:
         calm = [one for one in harmless[0].exchanges if not refuses(one.answer)]
         rng = self.lab.rng("safeguards", "switched")
         bad, good = switched(harmful, calm, rng, SWITCHED)
-        own = float(np.mean(stopped(harmful)))
         if not bad:
             return
         yield self.measures.share(
@@ -167,29 +168,17 @@ class Results:
         models = self.models
         target = models[self.study.target]
         some = [one for part in harmless if part.name != "framed" for one in part.exchanges]
-        per_token = flops(guard, models)
-        readers = guard.readers(models)
+        own_N = np.array([_tokens(target, one) for one in some])
         spent_N = np.zeros(len(some))
-        own_N = np.array(
-            [len(target.tokens(list(one.messages), prefill=one.answer)) for one in some]
-        )
-        asked = list(range(len(some)))
-        shares = []
-        for stage, head, reader, each in zip(
-            guard.about.stages, guard.heads, readers, per_token, strict=True
-        ):
-            shares.append(len(asked) / len(some))
-            left = []
-            readings = reader.read([some[i] for i in asked])
-            for i, reading in zip(asked, readings, strict=True):
-                spent_N[i] += each * _tokens(reader.model, some[i])
-                if head.highest(reading.x_TF) >= stage.threshold:
-                    left.append(i)
-            asked = left
+        by = self._of(guard)
+        rounds = asked(guard, by, some)
+        for scorer, each, places in zip(by, flops(guard, models), rounds, strict=False):
+            for i in places:
+                spent_N[i] += each * _tokens(scorer.reader.model, some[i])
         whole_N = 2.0 * weights_of(target) * own_N
         told = ", ".join(
-            f"{stage.name} reads {share:.1%}"
-            for stage, share in zip(guard.about.stages, shares, strict=True)
+            f"{stage.name} reads {len(places) / len(some):.1%}"
+            for stage, places in zip(guard.about.stages, rounds, strict=False)
         )
         yield from self.measures.compute(
             kind,
@@ -198,20 +187,18 @@ class Results:
             controls={"the target": 1.0},
         )
 
-    def _certificate(
-        self, harmful: Sequence[Exchange], calm: Sequence[Exchange]
-    ) -> Iterator[Evidence]:
+    def _certificate(self, calm: Sequence[Exchange]) -> Iterator[Evidence]:
         if not self.study.erase or "input" not in self.guards:
             return
         guard = self.guards["input"]
         stage, head = guard.about.stages[0], guard.heads[0]
         [reader] = guard.readers(self.models)
-        asked = [
+        plain = [
             Exchange(({"role": "user", "content": one.request},), "", 1.0, "", one.id)
             for one in self.trial.held_out.behaviours
         ]
-        plain_N = certificate.highest(reader, head, asked, 0) >= stage.threshold
-        few = list(calm)[: max(SWITCHED, len(asked))]
+        plain_N = certificate.highest(reader, head, plain, 0) >= stage.threshold
+        few = list(calm)[: max(SWITCHED, len(plain))]
         erased_N = certificate.highest(reader, head, few, self.study.erase, progress=self.lab.show)
         bare_N = certificate.highest(reader, head, few, 0)
         yield from self.measures.certified(
@@ -229,13 +216,17 @@ class Results:
             plain=float((bare_N >= stage.threshold).mean()),
         )
 
-    def _classifiers(self) -> dict[str, tuple[Reader, StreamingHead]]:
+    @cached_property
+    def _scorers(self) -> dict[str, Scorer]:
         """Every stage of any guard once, by name."""
         found = {}
         for guard in self.guards.values():
-            parts = zip(guard.about.stages, guard.readers(self.models), guard.heads, strict=True)
-            found |= {stage.name: (reader, head) for stage, reader, head in parts}
+            parts = scorers(guard, guard.readers(self.models))
+            found |= {s.name: one for s, one in zip(guard.about.stages, parts, strict=True)}
         return found
+
+    def _of(self, guard: Guard) -> list[Scorer]:
+        return [self._scorers[stage.name] for stage in guard.about.stages]
 
     def _exchanges(self, attempts: Sequence[Attempt]) -> list[Exchange]:
         """Those in which the undefended target did harm."""
@@ -244,16 +235,12 @@ class Results:
             one = from_attempt(attempt, origin="trial", system=self.study.system)
             if one is not None and one.label >= SUCCESS:
                 found.setdefault(one.id, one)
-        assert is_harm(list(found.values())).all()
         return list(found.values())
 
     def _keep(self, bare: Outcome, guarded: Outcome) -> None:
         for name, outcome in (("undefended", bare), (self.study.guard, guarded)):
-            lines = (
-                json.dumps(one.as_json()) + "\n" for one in (*outcome.sweep, *outcome.campaign)
-            )
             path = self.lab.artifact(self.study.name, "trial", f"{name}.jsonl")
-            path.write_text("".join(lines), encoding="utf-8")
+            save_attempts([*outcome.sweep, *outcome.campaign], path)
 
 
 def _tokens(model: LocalModel, one: Exchange) -> int:
