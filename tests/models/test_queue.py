@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -310,3 +312,36 @@ def test_the_interpreters_end_breaks_off_what_is_under_way(tiny_model: LocalMode
         return worker
 
     assert not asyncio.run(leave()).is_alive()
+
+
+LETS_GO_SLOWLY = """
+import asyncio, time
+import torch
+from toprope.models import queue
+from toprope.models.generation import Completion, Request
+
+queue.LINGER_SECONDS = 0.05
+
+class Model:
+    name, module = "stand-in", torch.nn.Identity()
+    def complete(self, requests):
+        return [Completion("", [1], 1, "end") for _ in requests]
+    def __del__(self):
+        time.sleep(1.0)
+        print("gone", flush=True)
+
+async def ask():
+    await queue.BatchQueue.of(model).complete([Request([1])])
+
+model = Model()
+asyncio.run(ask())
+del model
+time.sleep(0.5)
+"""
+
+
+def test_a_thread_that_lets_go_of_its_model_is_waited_for_at_the_interpreters_end():
+    """Torch takes the process down if it is cut off there."""
+    command = [sys.executable, "-c", LETS_GO_SLOWLY]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout) == (0, "gone\n")

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from toprope.models.batching import batches
 from toprope.models.generation import TOKEN_BUDGET, Completion, Request
@@ -44,6 +44,7 @@ LINGER_SECONDS = 1.0
 """How long the thread stays when nothing is left to do."""
 
 _queues: WeakValueDictionary[int, BatchQueue] = WeakValueDictionary()
+_workers: WeakSet[threading.Thread] = WeakSet()
 _finding = threading.Lock()
 
 
@@ -109,6 +110,9 @@ class BatchQueue:
                     target=self._work, name=f"toprope {self.model.name}", daemon=True
                 )
                 self._worker.start()
+                _workers.add(self._worker)
+                atexit.unregister(_await_workers)
+                atexit.register(_await_workers)
                 atexit.register(self._end)
             self._arrival.notify()
 
@@ -208,6 +212,13 @@ class BatchQueue:
             yield
         finally:
             handle.remove()
+
+
+def _await_workers() -> None:
+    """As the interpreter ends: a thread that has nothing left to do may be letting go of its model,
+    and is within torch too."""
+    for worker in list(_workers):
+        worker.join(LONGEST_END)
 
 
 def _resolve(answered: Sequence[tuple[_Call, Completion | Exception]]) -> None:
