@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toprope import __version__
 from toprope.errors import UserError
+from toprope.statistics import Interval
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -102,6 +103,17 @@ class Evidence(BaseModel):
         if self.role == "result" and not self.controls:
             raise ValueError(f"{name}: a result without a control to hold it against")
         return self
+
+
+def interval_fields(interval: Interval | None, *, n: int = 0) -> dict[str, Any]:
+    """The fields of Evidence that an interval gives; without one it couldn't be measured.
+
+    Args:
+        n: of what couldn't be measured.
+    """
+    if interval is None:
+        return {"value": None, "low": None, "high": None, "n": n}
+    return {name: getattr(interval, name) for name in ("value", "low", "high", "level", "n")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ STUDIES = {
 """Name in YAML -> where its class is, so that a technique is imported only when it is used."""
 
 
+NOBODY = "none"
+"""An overseer that there isn't."""
+
+
 class Study(BaseModel):
     """Base of every technique's settings: frozen, and strict about unknown keys."""
 

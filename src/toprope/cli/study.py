@@ -14,15 +14,13 @@ from toprope.cli import fields
 from toprope.cli.climb import RunOptions, run
 from toprope.cli.options import run_options
 from toprope.ladder.config import FROM_RUNG, make_ladder
-from toprope.study import Study, make_study, study_class
+from toprope.study import NOBODY, Study, make_study, study_class
 
 MORE_FLAGS = {"weak_to_strong": {"overseer": ("--weak",), "target": ("--strong",)}}
 """Study -> field -> what the literature calls it."""
 
 EXAMPLES = {"overseer": "smollm2-135m", "target": "qwen2.5-coder-0.5b", "data": "cities"}
 LONGEST_NAME = 80
-NOBODY = "none"
-"""An overseer that there isn't."""
 
 
 def study_command(name: str, *, called: str = "") -> click.Command:

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from toprope.errors import UserError
+from toprope.models.embedding import embedded, of_length_one
 from toprope.models.local import LocalModel
 from toprope.techniques.redteam.attempts import Attempt
 
@@ -131,11 +132,8 @@ def _clusters(texts: Sequence[str], embedder: LocalModel) -> list[int]:
     """A number for each text, from 1, the largest cluster first."""
     if len(texts) == 1:
         return [1]
-    layer = embedder.n_layers
-    read = embedder.activations(list(texts), [layer], pool="mean", most_tokens=embedder.context)
-    x_ND = np.asarray(read.layers[layer], float)
-    x_ND = x_ND - x_ND.mean(0) if len(texts) > 2 else x_ND
-    x_ND = x_ND / np.linalg.norm(x_ND, axis=1, keepdims=True).clip(1e-9)
+    x_ND = embedded(embedder, texts)
+    x_ND = of_length_one(x_ND - x_ND.mean(0) if len(texts) > 2 else x_ND)
     raw_N = fcluster(linkage(x_ND, "average", metric="cosine"), APART, "distance")
     names, counts = np.unique(raw_N, return_counts=True)
     ranks = {name: i for i, name in enumerate(names[np.argsort(-counts, kind="stable")], 1)}

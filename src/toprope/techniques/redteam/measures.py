@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toprope.evidence import Cost, Evidence
+from toprope.evidence import Cost, Evidence, interval_fields
 from toprope.resampling import draws, expanded_percentile
 from toprope.statistics import (
     Interval,
@@ -339,11 +339,7 @@ class Measures:
             arm=arm,
             metric=metric,
             role=role,
-            value=interval.value if interval else None,
-            low=interval.low if interval else None,
-            high=interval.high if interval else None,
-            level=interval.level if interval else 0.95,
-            n=interval.n if interval else 0,
+            **interval_fields(interval),
             unit="queries" if metric.startswith("universal") else "behaviours",
             better=better,
             controls=dict(controls or {}),

@@ -13,14 +13,14 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from toprope.data.behaviours import Behaviour, Behaviours
-from toprope.errors import UserError, unknown
+from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import is_served
-from toprope.study import Study
+from toprope.study import NOBODY, Study
 from toprope.techniques.redteam import findings
-from toprope.techniques.redteam.attacks import FAMILIES, WITHOUT_A_MODEL, arms
+from toprope.techniques.redteam.attacks import FAMILIES, WITHOUT_A_MODEL, arms, known
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.direct import Direct
 from toprope.techniques.redteam.attacks.templated import Templated
@@ -31,7 +31,6 @@ from toprope.techniques.redteam.judges.calibration import Calibration, find, fin
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.redteam.measures import Measures, Outcome
 
-NOBODY = "none"
 EMBEDDER = "minilm-l6"
 
 
@@ -107,9 +106,7 @@ class RedTeam(Study):
     @field_validator("attacks")
     @classmethod
     def _known(cls, attacks: tuple[str, ...]) -> tuple[str, ...]:
-        for attack in attacks:
-            if attack not in FAMILIES:
-                raise ValueError(str(unknown("attack", attack, FAMILIES)))
+        known(attacks)
         return attacks
 
     @property

@@ -7,8 +7,9 @@ and what form the answer is to have. What they learn from an attempt decides whi
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from toprope.techniques.redteam.attempts import Attempt, Case, user
 MOST = 20
 """Attempts at a behaviour."""
 
-PART = ("noise", "frame", "form")
+PARTS = ("noise", "frame", "form")
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,12 @@ class FlagBit:
     needs_attacker: bool = False
     needs_insides: bool = False
 
-    async def search(self, case: Case) -> AsyncGenerator[Attempt, None]:
-        plan = _changed(Plan(), "frame", case.rng)
-        for _ in range(MOST):
-            attempt = await case.attempt(user(plan.text(case.behaviour.request, case.rng)))
-            yield attempt
-            part = PART[int(case.rng.integers(len(PART)))] if attempt.flagged else "frame"
-            plan = _changed(plan, part, case.rng)
+    def search(self, case: Case) -> AsyncGenerator[Attempt, None]:
+        return _search(case, self._next)
+
+    @staticmethod
+    def _next(attempt: Attempt, rng: np.random.Generator) -> str:
+        return PARTS[int(rng.integers(len(PARTS)))] if attempt.flagged else "frame"
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,30 @@ class StageByStage:
     needs_attacker: bool = False
     needs_insides: bool = False
 
-    async def search(self, case: Case) -> AsyncGenerator[Attempt, None]:
-        plan = _changed(Plan(), "frame", case.rng)
-        for _ in range(MOST):
-            attempt = await case.attempt(user(plan.text(case.behaviour.request, case.rng)))
-            yield attempt
-            if attempt.flagged and attempt.response.strip():
-                plan = _changed(plan, "form", case.rng)  # begun, and stopped on the way
-            elif attempt.flagged:
-                plan = _changed(plan, ("noise", "frame")[int(case.rng.integers(2))], case.rng)
-            else:
-                plan = _changed(plan, "frame", case.rng)
+    def search(self, case: Case) -> AsyncGenerator[Attempt, None]:
+        return _search(case, self._next)
+
+    @staticmethod
+    def _next(attempt: Attempt, rng: np.random.Generator) -> str:
+        if not attempt.flagged:
+            return "frame"
+        if attempt.response.strip():
+            return "form"  # begun, and stopped on the way
+        return ("noise", "frame")[int(rng.integers(2))]
 
 
 AWARE = (FlagBit(), StageByStage())
+
+
+async def _search(
+    case: Case, next_part: Callable[[Attempt, np.random.Generator], str]
+) -> AsyncGenerator[Attempt, None]:
+    """Attempts, after each of which one part changes: the one that `next_part` says."""
+    plan = _changed(Plan(), "frame", case.rng)
+    for _ in range(MOST):
+        attempt = await case.attempt(user(plan.text(case.behaviour.request, case.rng)))
+        yield attempt
+        plan = _changed(plan, next_part(attempt, case.rng), case.rng)
 
 
 def _changed(plan: Plan, part: str, rng: np.random.Generator) -> Plan:
@@ -98,10 +108,13 @@ def _changed(plan: Plan, part: str, rng: np.random.Generator) -> Plan:
     return replace(plan, **{part: others[int(rng.integers(len(others)))]})
 
 
-def _frames() -> list[templated.Templated]:
+@cache
+def _frames() -> tuple[templated.Templated, ...]:
     """The templates of one turn."""
-    return [one for some in templated.built_in().values() for one in some if len(one.turns) == 1]
+    every = [one for some in templated.built_in().values() for one in some]
+    return tuple(one for one in every if len(one.turns) == 1)
 
 
-def _forms() -> list[evasions.Evasion]:
-    return [one for some in evasions.built_in().values() for one in some]
+@cache
+def _forms() -> tuple[evasions.Evasion, ...]:
+    return tuple(one for some in evasions.built_in().values() for one in some)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from toprope.data.behaviours import Behaviour, Behaviours
+from toprope.models.embedding import embedded, of_length_one
 from toprope.models.local import LocalModel
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.direct import Direct
@@ -43,28 +44,39 @@ async def collected(
     families: int,
     rng: np.random.Generator,
     advance: Callable[[float], None],
-) -> tuple[list[Exchange], list[Attempt]]:
-    """The target's exchanges on a set, and the attempts that they came of.
+) -> list[Exchange]:
+    """The target's exchanges on a set.
 
     Args:
         families: under how many of the attacks' families a request is put, besides plainly.
     """
-    harmless = not any(one.harmful for one in data.behaviours)
-    if harmless:
+    if not any(one.harmful for one in data.behaviours):
         front = replace(front, target=replace(front.target, judge=Harmless()))
     attempts = await front.each(drawn(data.behaviours, attacks, families, rng), advance)
-    groups = {one.id: one.pair or one.id for one in data.behaviours}
+    return of_attempts(attempts, data, system=front.target.system)
+
+
+def of_attempts(
+    attempts: Sequence[Attempt], data: Behaviours, *, system: str = ""
+) -> list[Exchange]:
+    """The exchanges of attempts on a set's requests; those without an answer or a verdict have
+    none.
+
+    Args:
+        system: the target's system prompt.
+    """
+    of = {one.id: one for one in data.behaviours}
     made = [
         from_attempt(
             attempt,
             origin=data.name,
-            group=groups[attempt.behaviour],
-            harmless=harmless,
-            system=front.target.system,
+            group=of[attempt.behaviour].pair or attempt.behaviour,
+            harmless=not of[attempt.behaviour].harmful,
+            system=system,
         )
         for attempt in attempts
     ]
-    return [exchange for exchange in made if exchange is not None], attempts
+    return [exchange for exchange in made if exchange is not None]
 
 
 def drawn(
@@ -91,7 +103,8 @@ def unlike(data: Behaviours, kept_apart: Behaviours, embedder: LocalModel) -> Be
     """The set without those that ask for about what one of another set does: what is trained on
     must not be what is tested on in other words."""
     own_ND, other_MD = (
-        _embedded(embedder, [one.text for one in part.behaviours]) for part in (data, kept_apart)
+        of_length_one(embedded(embedder, [one.text for one in part.behaviours]))
+        for part in (data, kept_apart)
     )
     nearest_N = (own_ND @ other_MD.T).max(1)
     far = [one for one, near in zip(data.behaviours, nearest_N, strict=True) if near < ALIKE]
@@ -108,11 +121,3 @@ def unlike_groups(
     far = unlike(Behaviours("requests", requests), kept_apart, embedder) if requests else None
     groups = {one.id for one in far.behaviours} if far else set()
     return [one for one in exchanges if one.group in groups]
-
-
-def _embedded(model: LocalModel, texts: Sequence[str]) -> np.ndarray:
-    """[N, D], of length one."""
-    layer = model.n_layers
-    read = model.activations(list(texts), [layer], pool="mean", most_tokens=model.context)
-    x_ND = np.asarray(read.layers[layer], float)
-    return x_ND / np.linalg.norm(x_ND, axis=1, keepdims=True).clip(1e-9)

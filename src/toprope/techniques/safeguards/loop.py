@@ -16,8 +16,8 @@ from toprope.lab import Lab
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.campaign import Front, Library
-from toprope.techniques.safeguards.collect import collected
-from toprope.techniques.safeguards.exchanges import Exchange, from_attempt, unique
+from toprope.techniques.safeguards.collect import collected, of_attempts
+from toprope.techniques.safeguards.exchanges import Exchange, unique
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.trial import guarded
@@ -50,11 +50,12 @@ class Loop:
     async def collect(self, before: Sequence[Exchange] = ()) -> None:
         """The target's exchanges on the training sets, after those that are there already."""
         found = list(before)
-        for data in (*self.harmful, *self.harmless):
-            side = "harmless" if data in self.harmless else "harmful"
+        sides = [(data, "harmful") for data in self.harmful]
+        sides += [(data, "harmless") for data in self.harmless]
+        for data, side in sides:
             total = len(data) * (1 + min(self.families, len({a.family for a in self.attacks})))
             with self.lab.progress(f"asking {data.name} ({side})", total) as task:
-                some, _ = await collected(
+                found += await collected(
                     self.front,
                     data,
                     self.attacks,
@@ -62,7 +63,6 @@ class Loop:
                     rng=self.lab.rng("safeguards", "collect", data.name),
                     advance=task.advance,
                 )
-            found += some
         self.exchanges = unique(found)
 
     def train(self) -> None:
@@ -90,20 +90,13 @@ class Loop:
                     advance=task.advance,
                 )
             tried += attempts
-            self._learn(data, [one for one in attempts if not one.flagged])
+            # An answer that was cut has no label: only whole ones are learned from.
+            whole = [one for one in attempts if not one.flagged]
+            found = of_attempts(whole, data, system=self.front.target.system)
+            self.exchanges = unique([*self.exchanges, *found])
         through = sum(one.success for one in tried)
         self.rounds.append((len(tried), through))
         return through
-
-    def _learn(self, data: Behaviours, attempts: Sequence[Attempt]) -> None:
-        """An answer that was cut has no label: only whole ones are learned from."""
-        groups = {one.id: one.pair or one.id for one in data.behaviours}
-        system = self.front.target.system
-        made = [
-            from_attempt(one, origin=data.name, group=groups[one.behaviour], system=system)
-            for one in attempts
-        ]
-        self.exchanges = unique([*self.exchanges, *(one for one in made if one is not None)])
 
 
 def check_enough(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from toprope.models.embedding import embedded, of_length_one
 from toprope.models.local import LocalModel
 from toprope.techniques.redteam.judges.refusal import refuses
 from toprope.techniques.safeguards.writing import Kind, Request, words_of
@@ -125,12 +126,7 @@ class Sieve:
         embedder."""
         if self._embedder is None or not requests:
             return np.zeros((len(requests), 1))
-        model, layer = self._embedder, self._embedder.n_layers
-        read = model.activations(
-            [one.text for one in requests], [layer], pool="mean", most_tokens=model.context
-        )
-        x_ND = np.asarray(read.layers[layer], float)
-        return x_ND / np.linalg.norm(x_ND, axis=1, keepdims=True).clip(1e-9)
+        return of_length_one(embedded(self._embedder, [one.text for one in requests]))
 
 
 def _scripts(text: str) -> set[str]:

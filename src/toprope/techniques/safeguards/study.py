@@ -15,15 +15,15 @@ from pydantic import Field, field_validator
 
 from toprope.data.behaviours import FEWEST, Behaviours
 from toprope.data.examples import Provenance
-from toprope.errors import UserError, unknown
+from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
 from toprope.models.local import LocalModel
-from toprope.study import Study
-from toprope.techniques.redteam.attacks import FAMILIES, arms
+from toprope.study import NOBODY, Study
+from toprope.techniques.redteam.attacks import arms, known
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.campaign import Front
 from toprope.techniques.redteam.judges import make_judge
@@ -44,7 +44,6 @@ from toprope.techniques.safeguards.synthesis import synthesise
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.trial import Trial
 
-NOBODY = "none"
 EMBEDDER = "minilm-l6"
 
 
@@ -152,9 +151,7 @@ class Safeguards(Study):
     @field_validator("attacks", "held_out")
     @classmethod
     def _known(cls, attacks: tuple[str, ...]) -> tuple[str, ...]:
-        for attack in attacks:
-            if attack not in FAMILIES:
-                raise ValueError(str(unknown("attack", attack, FAMILIES)))
+        known(attacks)
         return attacks
 
     @field_validator("held_out")

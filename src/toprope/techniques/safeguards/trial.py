@@ -16,7 +16,6 @@ from toprope.data.behaviours import Behaviour, Behaviours
 from toprope.lab import Lab
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.attacks.direct import Direct
-from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.campaign import Front, Library
 from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards.attackers import AWARE
@@ -71,10 +70,8 @@ class Trial:
         each = -(-self.framed // len(self.unseen))
         chosen: list[Behaviour] = []
         for data in self.unseen:
-            if (limited := data.limited(each, seed=self.lab.seed)).behaviours:
-                chosen += [
-                    replace(one, id=f"{data.name}/{one.id}", pair="") for one in limited.behaviours
-                ]
+            some = data.limited(each, seed=self.lab.seed).behaviours
+            chosen += [replace(one, id=f"{data.name}/{one.id}", pair="") for one in some]
         return Behaviours("framed", tuple(chosen))
 
     async def asked(
@@ -88,7 +85,7 @@ class Trial:
         """A harmless set's exchanges with the target of a front, plainly and under some
         families."""
         with self.lab.progress(what, len(data) * (1 + families)) as task:
-            exchanges, _ = await collected(
+            return await collected(
                 front,
                 data,
                 attacks,
@@ -96,7 +93,6 @@ class Trial:
                 rng=self.lab.rng("safeguards", "framed", data.name),
                 advance=task.advance,
             )
-        return exchanges
 
     async def attack(self, what: str, front: Front, attacks: Sequence[Attack]) -> Outcome:
         """Every held-out attack once on every request, then a campaign by the given ones.
@@ -141,15 +137,6 @@ def guarded(front: Front, guard: Guard, readers: Sequence[Reader]) -> Front:
     """The front against the target behind a guard."""
     chat = GuardedChat(front.target.chat, guard, readers)
     return replace(front, target=replace(front.target, chat=chat), stopped="")
-
-
-def first_successes(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Of each behaviour, the first of its attempts that succeeded."""
-    found: dict[str, Attempt] = {}
-    for attempt in attempts:
-        if attempt.success:
-            found.setdefault(attempt.behaviour, attempt)
-    return list(found.values())
 
 
 def switched(

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from toprope import statistics
-from toprope.evidence import Cost, Evidence
+from toprope.evidence import Cost, Evidence, interval_fields
 from toprope.statistics import Interval
 from toprope.techniques.weak_to_strong.methods import UNSUPERVISED
 
@@ -198,10 +198,6 @@ class Measures:
             arm=arm,
             role=role,  # pyright: ignore[reportArgumentType]
             metric=metric,
-            value=interval.value if interval else None,
-            low=interval.low if interval else None,
-            high=interval.high if interval else None,
-            level=interval.level if interval else statistics.LEVEL,
-            n=interval.n if interval else seeds,
+            **interval_fields(interval, n=seeds),
             **{"unit": "seeds", "better": "higher", **self.about, **rest},
         )

@@ -31,6 +31,16 @@ FAMILIES = (*WITHOUT_A_MODEL, *AGAINST_A_FILTER, *WITH_A_MODEL, "gcg", "in_the_w
 SHOTS = (4, 16)
 
 
+def known(families: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: one of them is no family.
+    """
+    for family in families:
+        if family not in FAMILIES:
+            raise ValueError(str(unknown("attack", family, FAMILIES)))
+
+
 def arms(
     families: Sequence[str],
     *,
