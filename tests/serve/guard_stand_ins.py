@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
-from starlette.applications import Starlette
 
 from toprope.serve.guard import Flag, Patience, Settings, Upstream, Watch, application
-from toprope.serve.run import _listening
+
+from .servers import served
 
 WORDS = ("One", " two", " three", " four")
 SECRET = "xylophone"  # stands for what was said: no log or metric may have it
@@ -188,22 +187,6 @@ class Marked:
         if "HANG" in text:
             await asyncio.sleep(30)
         return Flag(stage, 0.9) if "BOMB" in text else None
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    listening = _listening("127.0.0.1", 0)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @contextmanager

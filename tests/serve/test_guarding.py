@@ -1,7 +1,5 @@
 """A trained guard before a served model, on a tiny one: the proxy stops what the guard stops."""
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,34 +7,18 @@ from dataclasses import replace
 import numpy as np
 import openai
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from toprope.models.local import LocalModel
 from toprope.serve import guard as proxy
 from toprope.serve import guarding
 from toprope.serve.model import application
-from toprope.serve.run import _listening
 from toprope.techniques.safeguards.guard import Guard
 
 from ..techniques.safeguards.conftest import exchange, make_guard, tiny  # noqa: F401
+from .servers import served
 
 SAY = list(exchange("").messages)
 MOST = 12
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    listening = _listening("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    server.should_exit = True
-    thread.join()
 
 
 @contextmanager
@@ -45,8 +27,8 @@ def behind(guard: Guard, model: LocalModel) -> Iterator[openai.OpenAI]:
     watcher = guarding.watcher(guard, guard.readers({model.name: model}))
     with (
         served(application(model)) as upstream,
-        served(proxy.application(proxy.Upstream(upstream), watcher, settings)) as address,
-        openai.OpenAI(base_url=address, api_key="none", max_retries=0) as client,
+        served(proxy.application(proxy.Upstream(f"{upstream}/v1"), watcher, settings)) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
     ):
         yield client
 

@@ -1,7 +1,6 @@
 """A local model behind an OpenAI-compatible address, asked by the official client and by hand."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,11 +8,11 @@ from contextlib import suppress
 import httpx
 import openai
 import pytest
-import uvicorn
 
 from toprope.models.local import LocalModel
 from toprope.serve.model import _held_back, application
-from toprope.serve.run import _listening
+
+from .servers import served
 
 SAY = [{"role": "user", "content": "A weaker partner"}]
 
@@ -25,16 +24,8 @@ def tiny(tiny_folder) -> LocalModel:
 
 @pytest.fixture
 def address(tiny) -> Iterator[str]:
-    listening = _listening("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(application(tiny), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with served(application(tiny)) as found:
+        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ A function `kept(artifacts) -> list[Section]` beside it shows what the study lef
 `artifacts` folder, such as transcripts: subsections behind the numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -20,9 +20,10 @@ from typing import Any
 from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, interval_plot
 from toprope.report.measured import measured_text
-from toprope.report.page import Figure, Section, Table
+from toprope.report.page import Figure, Highlight, Section, Table
 from toprope.report.settings import Setting, by_setting, model_title
 from toprope.report.text import (
+    PERCENT,
     capitalised,
     counted,
     format_for,
@@ -53,6 +54,58 @@ def section_for(study: str, evidence: Sequence[Evidence], artifacts: Path | None
     if artifacts is None or not hasattr(own, "kept"):
         return shown
     return replace(shown, subsections=[*shown.subsections, *own.kept(artifacts)])
+
+
+def by_target(
+    title: str,
+    evidence: Sequence[Evidence],
+    limits: Sequence[str],
+    of_target: Callable[[str, Sequence[Evidence]], Section],
+) -> Section:
+    """A technique's section: of its one target; of several, a line each, and what is under it.
+
+    Args:
+        of_target: what there is to say of a target, from its rows.
+    """
+    settings = by_setting(evidence)
+    targets = list(dict.fromkeys(row.target for row in evidence))
+    parts = [of_target(target, [r for r in evidence if r.target == target]) for target in targets]
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = Section(title, [part.summary[0] for part in parts], subsections=parts)
+    return replace(
+        whole,
+        title=title,
+        limits=[*limits, *measurement_limits(evidence)],
+        details=[*notes_detail(settings), *fingerprints_detail(settings)],
+    )
+
+
+def row_of(rows: Sequence[Evidence], arm: str, metric: str) -> Evidence | None:
+    """The first row of an arm and metric that could be measured."""
+    found = [r for r in rows if (r.arm, r.metric) == (arm, metric) and r.value is not None]
+    return found[0] if found else None
+
+
+def shares_highlighted(
+    rows: Sequence[Evidence], wanted: Sequence[tuple[str, str, str]]
+) -> list[Highlight]:
+    """Shares to take away, the first of all those wanted as the main one.
+
+    Args:
+        wanted: a label, an arm and a metric each; those that weren't measured are left out.
+    """
+    return [
+        Highlight(
+            label,
+            PERCENT.text(row.value or 0.0),
+            f"{PERCENT.text(row.low or 0.0)} to {PERCENT.text(row.high or 0.0)} "
+            f"({level_name([row.level])})",
+            main=(label, arm, metric) == wanted[0],
+        )
+        for label, arm, metric in wanted
+        if (row := row_of(rows, arm, metric))
+    ]
 
 
 def generic_section(evidence: Sequence[Evidence]) -> Section:

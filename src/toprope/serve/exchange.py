@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -17,7 +16,7 @@ from toprope.serve.asked import Asked, asked_of
 from toprope.serve.leaving import unless_gone
 from toprope.serve.limits import Callers, Slots, caller_of, check_token
 from toprope.serve.metrics import Metrics
-from toprope.serve.openai import MOST_BYTES, Answer, BadRequestError, body
+from toprope.serve.openai import MOST_BYTES, Answer, BadRequestError, body, new_id
 from toprope.serve.outlet import Stream, Whole, Wire
 from toprope.serve.problems import LOGGER, ProxyError, place
 from toprope.serve.upstream import Piece, Upstream
@@ -67,7 +66,7 @@ class _Exchange:
 
     caller: str
     began: float = field(default_factory=time.monotonic)
-    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    id: str = field(default_factory=new_id)
     outcome: str = "gone"
     stage: str = "-"
     pieces: int = 0

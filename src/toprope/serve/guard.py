@@ -33,7 +33,7 @@ from starlette.routing import Route
 from toprope.serve.exchange import Chat, Settings
 from toprope.serve.limits import check_token
 from toprope.serve.metrics import MEDIA_TYPE
-from toprope.serve.openai import error
+from toprope.serve.openai import error, model_list
 from toprope.serve.problems import LOGGER, ProxyError
 from toprope.serve.upstream import Patience, Upstream
 from toprope.serve.watch import Flag, Watch, Watcher
@@ -65,8 +65,7 @@ def application(
 
     async def models(http: Request) -> Response:
         check_token(http, settings.token)
-        found = [{"id": name, "object": "model", "created": 0} for name in await upstream.models()]
-        return JSONResponse({"object": "list", "data": found})
+        return model_list(await upstream.models())
 
     async def metrics(http: Request) -> Response:
         check_token(http, settings.token)

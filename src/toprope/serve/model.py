@@ -23,7 +23,16 @@ from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
 from toprope.models.queue import BatchQueue
 from toprope.serve.leaving import unless_gone
-from toprope.serve.openai import DONE, Answer, BadRequestError, body, error, messages_of, number
+from toprope.serve.openai import (
+    DONE,
+    Answer,
+    BadRequestError,
+    body,
+    error,
+    messages_of,
+    model_list,
+    number,
+)
 
 MAX_TOKENS = 512
 """Of an answer for which none were named."""
@@ -66,9 +75,7 @@ def application(model: LocalModel) -> Starlette:
         )
 
     async def models(_: Http) -> Response:
-        return JSONResponse(
-            {"object": "list", "data": [{"id": model.name, "object": "model", "created": 0}]}
-        )
+        return model_list([model.name])
 
     async def health(_: Http) -> Response:
         return JSONResponse({"status": "ok"})

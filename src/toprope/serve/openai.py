@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,12 +94,22 @@ def _text(piece: Any, where: str) -> str:
     return piece["text"]
 
 
+def new_id() -> str:
+    """Of an answer."""
+    return f"chatcmpl-{secrets.token_hex(12)}"
+
+
+def model_list(names: Iterable[str]) -> JSONResponse:
+    models = [{"id": name, "object": "model", "created": 0} for name in names]
+    return JSONResponse({"object": "list", "data": models})
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer on its way out, whole or in pieces."""
 
     model: str
-    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    id: str = field(default_factory=new_id)
     created: int = field(default_factory=lambda: int(time.time()))
 
     def whole(self, text: str, finish: str, *, prompt_tokens: int, tokens: int) -> dict[str, Any]:

@@ -7,13 +7,8 @@ from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, Series, interval_plot, line_plot
 from toprope.report.measured import measured_text
 from toprope.report.page import Figure, Highlight, Section, Table
-from toprope.report.sections import (
-    fingerprints_detail,
-    interval_row,
-    measurement_limits,
-    notes_detail,
-)
-from toprope.report.settings import by_setting, model_title
+from toprope.report.sections import by_target, interval_row, row_of, shares_highlighted
+from toprope.report.settings import model_title
 from toprope.report.text import PERCENT, capitalised, in_words, level_name
 from toprope.techniques.redteam.measures import CORRECTED, RAW
 
@@ -43,20 +38,7 @@ _LIMITS = (
 
 def section(evidence: Sequence[Evidence]) -> Section:
     """The section for all red-teaming evidence of a run."""
-    settings = by_setting(evidence)
-    targets = list(dict.fromkeys(row.target for row in evidence))
-    parts = [_of_target(target, [r for r in evidence if r.target == target]) for target in targets]
-    first = parts[0]
-    return Section(
-        title="Red-teaming",
-        summary=first.summary if len(parts) == 1 else [p.summary[0] for p in parts],
-        highlights=first.highlights if len(parts) == 1 else (),
-        figures=first.figures if len(parts) == 1 else (),
-        tables=first.tables if len(parts) == 1 else (),
-        subsections=() if len(parts) == 1 else parts,
-        limits=[*_LIMITS, *measurement_limits(evidence)],
-        details=[*notes_detail(settings), *fingerprints_detail(settings)],
-    )
+    return by_target("Red-teaming", evidence, _LIMITS, _of_target)
 
 
 def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
@@ -71,7 +53,7 @@ def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
 
 def _story(target: str, rows: Sequence[Evidence]) -> list[str]:
     name = model_title(target)
-    campaign, corrected = _row(rows, "campaign", RAW), _row(rows, "campaign", CORRECTED)
+    campaign, corrected = row_of(rows, "campaign", RAW), row_of(rows, "campaign", CORRECTED)
     refused = [row for row in rows if row.metric == "over_refusal"]
     told = []
     if campaign and corrected:
@@ -80,11 +62,11 @@ def _story(target: str, rows: Sequence[Evidence]) -> list[str]:
             f"{measured_text(corrected)} of the behaviours held out; before the judge's errors are "
             f"taken out, {measured_text(campaign)}."
         )
-    plain, best = _row(rows, "direct_held_out", RAW), _row(rows, "best_template", RAW)
+    plain, best = row_of(rows, "direct_held_out", RAW), row_of(rows, "best_template", RAW)
     if plain:
         told.append(f"Asked plainly, it did so for {measured_text(plain)} of them (as judged).")
     if best:
-        gain = _row(rows, "campaign", "gain_over_best_template")
+        gain = row_of(rows, "campaign", "gain_over_best_template")
         more = f" The campaign's rate is higher by {measured_text(gain)}." if gain else ""
         told.append(
             f"The best single template of the search half succeeds on {measured_text(best)}.{more}"
@@ -104,17 +86,7 @@ def _highlights(rows: Sequence[Evidence]) -> list[Highlight]:
         ("Best template", "best_template", CORRECTED),
     ]
     wanted += [("Over-refusal", r.arm, r.metric) for r in rows if r.metric == "over_refusal"][:1]
-    found = [(label, row) for label, arm, metric in wanted if (row := _row(rows, arm, metric))]
-    return [
-        Highlight(
-            label,
-            PERCENT.text(row.value or 0.0),
-            f"{PERCENT.text(row.low or 0.0)} to {PERCENT.text(row.high or 0.0)} "
-            f"({level_name([row.level])})",
-            main=label == "Campaign",
-        )
-        for label, row in found
-    ]
+    return shares_highlighted(rows, wanted)
 
 
 def _figures(rows: Sequence[Evidence]) -> list[Figure]:
@@ -122,7 +94,7 @@ def _figures(rows: Sequence[Evidence]) -> list[Figure]:
     refused = [row for row in rows if row.metric == "over_refusal_corrected"]
     figures = []
     if shown:
-        plain = _row(rows, "direct", CORRECTED)
+        plain = row_of(rows, "direct", CORRECTED)
         lines = [ReferenceLine(plain.value, "plainly")] if plain and plain.value is not None else []
         drawn: list[IntervalRow] = [interval_row(row, _name(row.arm)) for row in shown]
         drawn += [interval_row(row, f"Over-refusal: {row.dataset}") for row in refused]
@@ -154,7 +126,7 @@ def _figures(rows: Sequence[Evidence]) -> list[Figure]:
         flat = [
             Series(_name(arm), [hits[0][0], hits[-1][0]], [row.value or 0.0] * 2, kind="control")
             for arm in ("direct_held_out", "best_template")
-            if (row := _row(rows, arm, RAW))
+            if (row := row_of(rows, arm, RAW))
         ]
         figures.append(
             Figure(
@@ -178,7 +150,7 @@ def _table(rows: Sequence[Evidence]) -> Table:
     for row in rows:
         if row.metric not in (RAW, "over_refusal"):
             continue
-        other = _row(rows, row.arm, f"{row.metric}_corrected")
+        other = row_of(rows, row.arm, f"{row.metric}_corrected")
         harmless = row.metric == "over_refusal"
         lines.append(
             [
@@ -193,11 +165,6 @@ def _table(rows: Sequence[Evidence]) -> Table:
     return Table(
         "Attack success rates and over-refusal", columns, lines, numeric=frozenset({1, 2, 3, 4})
     )
-
-
-def _row(rows: Sequence[Evidence], arm: str, metric: str) -> Evidence | None:
-    found = [r for r in rows if (r.arm, r.metric) == (arm, metric) and r.value is not None]
-    return found[0] if found else None
 
 
 def _name(arm: str) -> str:

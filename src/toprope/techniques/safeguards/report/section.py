@@ -7,13 +7,8 @@ from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, Series, interval_plot, line_plot
 from toprope.report.measured import measured_text
 from toprope.report.page import Figure, Highlight, Section, Table
-from toprope.report.sections import (
-    fingerprints_detail,
-    interval_row,
-    measurement_limits,
-    notes_detail,
-)
-from toprope.report.settings import by_setting, model_title
+from toprope.report.sections import by_target, interval_row, row_of, shares_highlighted
+from toprope.report.settings import model_title
 from toprope.report.text import PERCENT, capitalised, in_words, level_name
 from toprope.techniques.redteam.measures import CORRECTED, RAW
 
@@ -31,21 +26,7 @@ _LIMITS = (
 
 def section(evidence: Sequence[Evidence]) -> Section:
     """The section for all safeguards evidence of a run."""
-    settings = by_setting(evidence)
-    targets = list(dict.fromkeys(row.target for row in evidence))
-    parts = [_of_target(target, [r for r in evidence if r.target == target]) for target in targets]
-    first = parts[0]
-    single = len(parts) == 1
-    return Section(
-        title="Safeguards",
-        summary=first.summary if single else [part.summary[0] for part in parts],
-        highlights=first.highlights if single else (),
-        figures=first.figures if single else (),
-        tables=first.tables if single else (),
-        subsections=() if single else parts,
-        limits=[*_LIMITS, *measurement_limits(evidence)],
-        details=[*notes_detail(settings), *fingerprints_detail(settings)],
-    )
+    return by_target("Safeguards", evidence, _LIMITS, _of_target)
 
 
 def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
@@ -67,7 +48,7 @@ def _attacked(rows: Sequence[Evidence]) -> str:
 
 def _story(target: str, arm: str, rows: Sequence[Evidence]) -> list[str]:
     name = model_title(target)
-    bare, held = _row(rows, f"{BARE}/campaign", RAW), _row(rows, f"{arm}/campaign", RAW)
+    bare, held = row_of(rows, f"{BARE}/campaign", RAW), row_of(rows, f"{arm}/campaign", RAW)
     told = []
     if bare and held:
         told.append(
@@ -75,7 +56,7 @@ def _story(target: str, arm: str, rows: Sequence[Evidence]) -> list[str]:
             f"have declined for {measured_text(held)} of the requests held out, as judged; without "
             f"it, for {measured_text(bare)}."
         )
-    caught = _row(rows, arm, "harm_stopped")
+    caught = row_of(rows, arm, "harm_stopped")
     if caught:
         told.append(
             f"Of the harmful answers that the bare model gave to the trial's attacks it stops "
@@ -98,17 +79,7 @@ def _highlights(arm: str, rows: Sequence[Evidence]) -> list[Highlight]:
         ("Added refusals", arm, "added_refusals"),
         ("Compute", arm, "compute_overhead"),
     ]
-    found = [(label, row) for label, of, metric in wanted if (row := _row(rows, of, metric))]
-    return [
-        Highlight(
-            label,
-            PERCENT.text(row.value or 0.0),
-            f"{PERCENT.text(row.low or 0.0)} to {PERCENT.text(row.high or 0.0)} "
-            f"({level_name([row.level])})",
-            main=label == "Campaign, guarded",
-        )
-        for label, row in found
-    ]
+    return shares_highlighted(rows, wanted)
 
 
 def _families(arm: str, rows: Sequence[Evidence]) -> list[Figure]:
@@ -196,7 +167,7 @@ def _kinds(rows: Sequence[Evidence]) -> Table:
     )
     lines = []
     for kind in kinds:
-        found = [_row(rows, kind, metric) for metric in metrics]
+        found = [row_of(rows, kind, metric) for metric in metrics]
         plain = [
             row
             for row in rows
@@ -229,7 +200,7 @@ def _rates(rows: Sequence[Evidence]) -> Table:
     for row in rows:
         if row.metric != RAW or "/" not in row.arm:
             continue
-        other = _row(rows, row.arm, CORRECTED)
+        other = row_of(rows, row.arm, CORRECTED)
         kind = row.arm.split("/")[0]
         lines.append(
             [
@@ -242,11 +213,6 @@ def _rates(rows: Sequence[Evidence]) -> Table:
         )
     columns = ("", "Guard", "As judged", "Judge's errors taken out", "n")
     return Table("Attack success rates", columns, lines, numeric=frozenset({2, 3, 4}))
-
-
-def _row(rows: Sequence[Evidence], arm: str, metric: str) -> Evidence | None:
-    found = [r for r in rows if (r.arm, r.metric) == (arm, metric) and r.value is not None]
-    return found[0] if found else None
 
 
 def _family(arm: str) -> str:
