@@ -9,7 +9,7 @@ from scipy import stats
 
 from toprope.errors import UserError
 from toprope.models import generation
-from toprope.models.generation import Request
+from toprope.models.generation import Request, StateWatch
 from toprope.models.local import LocalModel
 
 PROMPTS = [
@@ -156,6 +156,43 @@ def test_prefill_is_read_as_the_answers_first_words(tiny_model: LocalModel):
     [plain] = tiny_model.complete([Request(tokens, max_tokens=10)])
     assert prefilled == plain
     assert prefilled.tokens != tiny_model.generate([chat], max_tokens=10)[0].tokens
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefill", "before_it"),
+    [
+        (PROMPTS[2], "Sure: yes", PROMPTS[2]),
+        (PROMPTS[2], "", PROMPTS[2]),
+        ("A weaker par", "tner on", "A weaker"),  # "partner" is one token
+    ],
+)
+def test_a_request_says_where_its_answer_begins(tiny_model: LocalModel, prompt, prefill, before_it):
+    request = tiny_model.request(prompt, prefill=prefill, max_tokens=3)
+    assert request.tokens == tiny_model.tokens(prompt, prefill=prefill)
+    at = len(request.tokens) if request.answer_at is None else request.answer_at
+    assert request.tokens[:at] == tiny_model.tokens(before_it)
+
+
+@pytest.mark.parametrize(("before", "prefill"), [(3, ""), (3, "Sure: yes"), (1000, "Sure: yes")])
+def test_a_watch_reads_from_before_the_answer_on(tiny_model: LocalModel, before: int, prefill: str):
+    """In a batch with others, which pad it."""
+    read: list[np.ndarray] = []
+
+    def watch(x_TF: np.ndarray) -> bool:
+        read.append(x_TF)
+        return len(read) == 3
+
+    request = tiny_model.request(PROMPTS[2], prefill=prefill, max_tokens=9)
+    watched = replace(request, watch=StateWatch((2, 3), before, watch))
+    [answer, other] = tiny_model.complete([watched, Request(tiny_model.tokens(PROMPTS[3]), 9)])
+    assert (answer.stopped, len(answer.tokens), other.stopped) == ("flagged", 2, "length")
+    tokens = [*request.tokens, *answer.tokens]
+    states = tiny_model.module(torch.tensor([tokens]), output_hidden_states=True).hidden_states
+    whole_TF = torch.cat([states[2][0], states[3][0]], dim=1)
+    since = max(0, len(tiny_model.tokens(PROMPTS[2])) - before)
+    found_TF = np.concatenate(read)
+    assert [len(x) for x in read] == [len(request.tokens) - since, 1, 1]
+    np.testing.assert_allclose(found_TF, whole_TF[since:].detach().numpy(), atol=1e-4)
 
 
 def test_logprobs_are_those_of_a_plain_forward_pass(tiny_model: LocalModel):

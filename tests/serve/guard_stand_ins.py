@@ -66,6 +66,7 @@ ANSWERS: dict[str, list[bytes | float]] = {
     "uncounted": answer(*spaced(WORDS), END),
     "undone": answer(*spaced(WORDS), chunk(finish="length")),
     "bomb": answer(*spaced(("Mix", " the", " BOMB", " with", " more")), 30, END),
+    "fuse": answer(*spaced(("Light", " the", " FUSE")), END),
     "bomb at once": answer(chunk("BOMB"), 30, END),
     "late bomb": answer(*spaced(("All", " LATE")), END),
     "crash": answer(*spaced(("All", " CRASH", " well")), END),
@@ -165,7 +166,8 @@ class StandIn:
 
 
 class Marked:
-    """A watch that stops, fails or hangs at marked words; `read` is all that it has read."""
+    """A watch that stops, fails or hangs at marked words, and nearly stops at one; `read` is all
+    that it has read."""
 
     def __init__(self, messages: Sequence[Mapping[str, str]]) -> None:
         self.said = " ".join(one["content"] for one in messages)
@@ -180,6 +182,9 @@ class Marked:
 
     async def end(self) -> Flag | None:
         return Flag("whole", 0.8) if "LATE" in self.read else None
+
+    def is_near(self, share: float) -> bool:
+        return share <= 0.95 and "FUSE" in self.said + self.read
 
     async def _judge(self, text: str, stage: str) -> Flag | None:
         if "CRASH" in text:

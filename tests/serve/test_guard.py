@@ -393,6 +393,43 @@ def test_a_caller_of_many_flags_is_locked_out_for_a_while_and_others_are_not(gua
     assert "'10.0.0.7' is locked out" in caplog.text
 
 
+def test_a_caller_of_many_near_flags_is_locked_out_too(guarded, caplog):
+    """Four of them are one flag; what was flagged is no near-flag besides."""
+    client = guarded(most_flags=2, caller_header="X-Who")
+    client.headers["X-Who"] = "10.0.0.7"
+    for _ in range(2):
+        assert whole_of(call(client, "words", "FUSE")) == "".join(WORDS)
+        assert text_of(call(client, "fuse", stream=True)) == "Light the FUSE"
+    assert whole_of(call(client, "fuse", "BOMB FUSE")) == REFUSAL
+    locked = call(client, "words")
+    assert locked.status_code == 429
+    assert "refused or came near it" in message_of(locked)
+    client.headers["X-Who"] = "10.0.0.8"
+    assert call(client, "words").status_code == 200
+    assert "'10.0.0.7' is locked out" in caplog.text
+    metrics = client.get("/metrics").text
+    assert "toprope_guard_near_flags_total 4\n" in metrics
+    assert "toprope_guard_lockouts_total 1\n" in metrics
+
+
+def test_a_caller_who_leaves_before_the_end_was_near_all_the_same(guarded, stand_in):
+    client = guarded(most_flags=1)
+    for _ in range(4):
+        with raw(client, "fuse") as connection:
+            while b"FUSE" not in connection.recv(10_000):
+                pass
+    until = time.monotonic() + 2
+    while call(client, "words").status_code != 429:
+        assert time.monotonic() < until
+
+
+def test_how_near_is_near_is_a_setting(guarded):
+    client = guarded(most_flags=1, near_share=0.99)
+    for _ in range(6):
+        assert call(client, "words", "FUSE").status_code == 200
+    assert "\ntoprope_guard_near_flags_total" not in client.get("/metrics").text
+
+
 def test_flags_that_are_older_than_the_window_do_not_count():
     now = [0.0]
     callers = Callers(2, window=60, lockout=30, clock=lambda: now[0])
@@ -400,6 +437,8 @@ def test_flags_that_are_older_than_the_window_do_not_count():
     now[0] = 61
     assert not callers.flag("a")
     callers.check("a")
+    now[0] = 61.5
+    assert not any(callers.near("a") for _ in range(3))
     now[0] = 62
     assert callers.flag("a")
     with pytest.raises(ProxyError):

@@ -22,8 +22,8 @@ MOST = 12
 
 
 @contextmanager
-def behind(guard: Guard, model: LocalModel) -> Iterator[openai.OpenAI]:
-    settings = proxy.Settings(refusal="No.", refusal_seconds=0.0, most_flags=1000)
+def behind(guard: Guard, model: LocalModel, most_flags: int = 1000) -> Iterator[openai.OpenAI]:
+    settings = proxy.Settings(refusal="No.", refusal_seconds=0.0, most_flags=most_flags)
     watcher = guarding.watcher(guard, guard.readers({model.name: model}))
     with (
         served(application(model)) as upstream,
@@ -53,6 +53,22 @@ def test_what_the_guard_passes_comes_through_as_it_is(make_guard, tiny, layers):
 def test_what_it_stops_at_the_prompt_is_refused(make_guard, tiny, thresholds):  # noqa: F811
     with behind(make_guard(*thresholds), tiny) as client:
         assert asked(client, tiny) == [("No.", "content_filter")] * 2
+
+
+def test_an_attacker_who_stays_just_below_the_threshold_is_locked_out(make_guard, tiny):  # noqa: F811
+    guard = make_guard(1.0)
+    [reader] = guard.readers({tiny.name: tiny})
+    bare = tiny.generate([SAY], max_tokens=MOST)[0].text
+    [reading] = reader.read([exchange(bare)])
+    [stage] = guard.about.stages
+    just_above = float(guard.heads[0].highest(reading.x_TF)) * 1.05
+    stages = (replace(stage, threshold=just_above),)
+    guard = replace(guard, about=replace(guard.about, stages=stages))
+    with behind(guard, tiny, most_flags=1) as client:
+        for _ in range(2):
+            assert [text for text, _ in asked(client, tiny)] == [bare, bare]
+        with pytest.raises(openai.RateLimitError):
+            asked(client, tiny)
 
 
 def test_a_stream_is_stopped_where_the_guard_stops_the_whole(make_guard, tiny):  # noqa: F811

@@ -65,6 +65,22 @@ def test_a_seed_a_prefill_and_a_stop_string_count(client, tiny):
         assert "".join(texts) == expected.text[: expected.text.index(stop)]
 
 
+def test_the_model_is_told_where_an_answer_that_was_begun_begins(client, tiny, monkeypatch):
+    """What a watch of its states reads from."""
+    seen = []
+    complete = LocalModel.complete
+
+    def noted(self, requests, **settings):
+        seen.extend(requests)
+        return complete(self, requests, **settings)
+
+    monkeypatch.setattr(LocalModel, "complete", noted)
+    messages = [*SAY, {"role": "assistant", "content": "keeps a"}]
+    client.chat.completions.create(messages=messages, model=tiny.name, max_tokens=1)
+    assert seen[0].tokens == tiny.tokens(SAY, prefill="keeps a")
+    assert seen[0].answer_at == len(tiny.tokens(SAY))
+
+
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [

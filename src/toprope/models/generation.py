@@ -35,10 +35,10 @@ class StateWatch:
 
     Attributes:
         layers: whose states it wants, side by side (see `activations`).
-        before: how many of the prompt's last positions it reads first.
+        before: how many of the positions before the answer it reads first.
         read: is given the states [T, F], float32, of what has been read since the last call: the
-            prompt's end, then each token of the answer; true: the answer ends here, without the
-            token that would have come next.
+            prompt's end with what the answer begins with, then each token of the answer; true: the
+            answer ends here, without the token that would have come next.
     """
 
     layers: tuple[int, ...]
@@ -51,6 +51,8 @@ class Request:
     """One prompt, as token ids, and how its answer is generated (see `LocalModel.generate`).
 
     Attributes:
+        answer_at: where in `tokens` the answer begins, if its first words were put in the model's
+            mouth; None: behind them.
         listener: is told the text so far after each token, in the thread that generates.
         watch: may stop the answer; in that thread too.
     """
@@ -62,6 +64,7 @@ class Request:
     seed: int = 0
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    answer_at: int | None = None
     listener: Callable[[str], None] | None = field(default=None, compare=False)
     watch: StateWatch | None = field(default=None, compare=False)
 
@@ -212,11 +215,18 @@ def _watch(states: Mapping[int, Tensor], rows: Sequence[_Row], tokenizer: Any) -
         watch = row.request.watch
         if watch is None or row.stopped:
             continue
-        new = 1 if row.tokens else min(watch.before, len(row.request.tokens))
+        new = 1 if row.tokens else _read_first(row.request, watch)
         x_TF = torch.cat([states[layer][i, -new:] for layer in watch.layers], dim=1)
         if watch.read(x_TF.float().cpu().numpy()):
             row.stopped = "flagged"
             row.text = tokenizer.decode(row.tokens, skip_special_tokens=True)
+
+
+def _read_first(request: Request, watch: StateWatch) -> int:
+    """How many of the prompt's last positions."""
+    n = len(request.tokens)
+    at = n if request.answer_at is None else request.answer_at
+    return n - max(0, at - watch.before)
 
 
 def _note_logprobs(

@@ -175,6 +175,28 @@ class LocalModel:
             raise UserError(f"model '{self.name}' was given an empty prompt: it needs a word")
         return ids
 
+    def answer_at(self, prompt: Prompt, prefill: str) -> int:
+        """Where in `tokens` the answer begins: a token that has the prompt's end and the answer's
+        first characters is the answer's."""
+        text = self.render(prompt, prefill=prefill)
+        read = self.tokenizer(
+            text, add_special_tokens=isinstance(prompt, str), return_offsets_mapping=True
+        )
+        end = len(text) - len(prefill)
+        return sum(stop <= end for _, stop in read["offset_mapping"])
+
+    def request(self, prompt: Prompt, *, prefill: str = "", **settings: Any) -> generation.Request:
+        """For the answer to a prompt.
+
+        Args:
+            settings: of `generation.Request`.
+        """
+        return generation.Request(
+            tokens=self.tokens(prompt, prefill=prefill),
+            answer_at=self.answer_at(prompt, prefill) if prefill else None,
+            **settings,
+        )
+
     def continuation(self, text: str) -> list[int]:
         """Token ids of a text that follows another, tokenised on its own."""
         ids = self.tokenizer(text, add_special_tokens=False).input_ids
@@ -211,8 +233,9 @@ class LocalModel:
                 None: none at all.
         """
         requests = [
-            generation.Request(
-                tokens=self.tokens(prompt, prefill=prefill),
+            self.request(
+                prompt,
+                prefill=prefill,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 top_p=top_p,

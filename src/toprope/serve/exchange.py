@@ -40,8 +40,9 @@ class Settings:
         body_seconds: to send a body.
         watch_seconds: for a watch's one reading.
         longest_seconds: for an exchange, its caller's reading included.
+        near_share: of the score that stops an exchange; from there on it's a near-flag.
         most_flags: within `window_seconds`, after which a caller is locked out for
-            `lockout_seconds`.
+            `lockout_seconds`; a near-flag counts as a part of one (`limits.NEAR_FLAG`).
     """
 
     token: str | None = field(default=None, repr=False)
@@ -55,6 +56,7 @@ class Settings:
     body_seconds: float = 30.0
     watch_seconds: float = 30.0
     longest_seconds: float = 600.0
+    near_share: float = 0.9
     most_flags: int = 5
     window_seconds: float = 600.0
     lockout_seconds: float = 600.0
@@ -70,6 +72,7 @@ class _Exchange:
     outcome: str = "gone"
     stage: str = "-"
     pieces: int = 0
+    watched: Watched | None = None
 
     @property
     def seconds(self) -> float:
@@ -133,7 +136,7 @@ class Chat:
 
     async def _answer(self, asked: Asked, outlet: Whole | Stream, exchange: _Exchange) -> None:
         try:
-            async with aclosing(self._let_through(asked, exchange.id)) as pieces:
+            async with aclosing(self._let_through(asked, exchange)) as pieces:
                 async for piece in pieces:
                     await outlet.add(piece)
                     exchange.pieces += bool(piece.text)
@@ -143,15 +146,15 @@ class Chat:
             await asyncio.sleep(self.settings.refusal_seconds - exchange.seconds)
             await outlet.refuse(self.settings.refusal)
 
-    async def _let_through(self, asked: Asked, about: str) -> AsyncGenerator[Piece, None]:
+    async def _let_through(self, asked: Asked, exchange: _Exchange) -> AsyncGenerator[Piece, None]:
         """The pieces of the answer, each read by the watch before anybody gets it."""
-        watched = Watched(
+        watched = exchange.watched = Watched(
             self.watcher,
             asked.messages,
             self.metrics,
             seconds=self.settings.watch_seconds,
             fail_open=self.settings.fail_open,
-            about=about,
+            about=exchange.id,
         )
         await watched.prompt()
         async with aclosing(self.upstream.answer(asked.upstream)) as pieces:
@@ -166,13 +169,16 @@ class Chat:
         exchange.outcome, exchange.stage = "refused", flag.stage
         self.metrics.count("toprope_guard_flags_total", {"stage": flag.stage})
         if self.callers.flag(exchange.caller):
-            self.metrics.count("toprope_guard_lockouts_total")
-            log.warning(
-                "%s: caller %r is locked out for %g s",
-                exchange.id,
-                exchange.caller,
-                self.settings.lockout_seconds,
-            )
+            self._locked_out(exchange)
+
+    def _locked_out(self, exchange: _Exchange) -> None:
+        self.metrics.count("toprope_guard_lockouts_total")
+        log.warning(
+            "%s: caller %r is locked out for %g s",
+            exchange.id,
+            exchange.caller,
+            self.settings.lockout_seconds,
+        )
 
     async def _fail(self, outlet: Whole | Stream, problem: ProxyError, exchange: _Exchange) -> None:
         exchange.outcome = f"failed: {problem.kind}"
@@ -182,6 +188,12 @@ class Chat:
                 await outlet.fail(problem)
 
     def _note(self, exchange: _Exchange) -> None:
+        """However it has ended: a caller who leaves before the end has learned as much."""
+        watched = exchange.watched
+        if exchange.outcome != "refused" and watched and watched.is_near(self.settings.near_share):
+            self.metrics.count("toprope_guard_near_flags_total")
+            if self.callers.near(exchange.caller):
+                self._locked_out(exchange)
         outcome = exchange.outcome.partition(":")[0]
         self.metrics.count("toprope_guard_exchanges_total", {"outcome": outcome})
         self.metrics.count("toprope_guard_pieces_total", by=exchange.pieces)

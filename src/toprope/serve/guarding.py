@@ -45,3 +45,6 @@ class _Watch:
 
     async def end(self) -> Flag | None:
         return None
+
+    def is_near(self, share: float) -> bool:
+        return self._watching.is_near(share)

@@ -1,7 +1,9 @@
 """Who may call a proxy, how often at once, and who is locked out for a while.
 
-A campaign against a guard is many attempts, of which most are flagged. So a caller who is flagged
-`most` times within a window is locked out: told so plainly, and when to come back.
+A campaign against a guard is many attempts, of which most are flagged, and those that aren't come
+near it: an attacker who climbs stays just below the threshold. So a caller who is flagged `most`
+times within a window is locked out, a near-flag counting as a part of a flag: told so plainly, and
+when to come back.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from toprope.serve.problems import ProxyError
 MOST_CALLERS = 10_000
 """Callers with flags that are remembered; beyond, whoever was flagged the longest ago is
 forgotten."""
+
+NEAR_FLAG = 0.25
+"""How much of a flag a near-flag is: a harmless caller has one now and then."""
 
 LONGEST_NAME = 200
 """Characters of a caller's name that are kept."""
@@ -84,12 +89,13 @@ class Slots:
 
 @dataclass
 class _Record:
-    flags: deque[float] = field(default_factory=deque)
+    flags: deque[tuple[float, float]] = field(default_factory=deque)
+    """When each was, and how much it counts."""
     locked_until: float = -math.inf
 
 
 class Callers:
-    """The callers that have been flagged of late.
+    """The callers that have been flagged of late, or nearly.
 
     Args:
         most: flags within `window` seconds after which a caller is locked out for `lockout`.
@@ -114,22 +120,30 @@ class Callers:
         seconds = math.ceil(left)
         raise ProxyError(
             "lockout",
-            f"locked out: too many of your calls were refused; try again in {seconds} s",
+            f"locked out: too many of your calls were refused or came near it; try again in "
+            f"{seconds} s",
             429,
             retry_after=seconds,
         )
 
     def flag(self, caller: str) -> bool:
         """Notes a flag; true if it locks the caller out."""
+        return self._note(caller, 1.0)
+
+    def near(self, caller: str) -> bool:
+        """Notes a near-flag, likewise."""
+        return self._note(caller, NEAR_FLAG)
+
+    def _note(self, caller: str, weight: float) -> bool:
         record = self._records.setdefault(caller, _Record())
         self._records.move_to_end(caller)
         if len(self._records) > MOST_CALLERS:
             self._records.popitem(last=False)
         now = self.clock()
-        record.flags.append(now)
-        while record.flags[0] <= now - self.window:
+        record.flags.append((now, weight))
+        while record.flags[0][0] <= now - self.window:
             record.flags.popleft()
-        if len(record.flags) < self.most:
+        if sum(weight for _, weight in record.flags) < self.most:
             return False
         record.flags.clear()
         record.locked_until = now + self.lockout

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 COUNTERS = {
     "toprope_guard_exchanges_total": "Exchanges that have ended, by outcome.",
     "toprope_guard_flags_total": "Exchanges that were stopped, by the guard's stage.",
+    "toprope_guard_near_flags_total": "Exchanges that came near being stopped, and weren't.",
     "toprope_guard_errors_total": "Exchanges that ended in an error, by its kind.",
     "toprope_guard_lockouts_total": "Times that a caller was locked out.",
     "toprope_guard_unguarded_total": "Exchanges that went on after the guard itself had failed.",

@@ -104,12 +104,13 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
     if not messages:
         raise BadRequestError("there must be a message before the answer's beginning")
     try:
-        tokens = model.tokens(messages, prefill=prefill)  # pyright: ignore[reportArgumentType]
+        request = model.request(messages, prefill=prefill)  # pyright: ignore[reportArgumentType]
     except UserError as problem:
         raise BadRequestError(str(problem)) from None
-    if len(tokens) >= model.context:
+    room = model.context - len(request.tokens)
+    if room <= 0:
         raise BadRequestError(
-            f"the prompt has {len(tokens)} tokens, and the model reads {model.context}"
+            f"the prompt has {len(request.tokens)} tokens, and the model reads {model.context}"
         )
     stop = asked.get("stop") or []
     stop = [stop] if isinstance(stop, str) else stop
@@ -118,9 +119,9 @@ def _request(asked: dict[str, Any], model: LocalModel) -> Request:
     most = number(asked, "max_tokens", MAX_TOKENS, low=1, high=1e9)
     most = number(asked, "max_completion_tokens", most, low=1, high=1e9)
     seed = number(asked, "seed", secrets.randbits(31), low=0, high=2**63)
-    return Request(
-        tokens=tokens,
-        max_tokens=min(int(most), model.context - len(tokens)),
+    return replace(
+        request,
+        max_tokens=min(int(most), room),
         temperature=number(asked, "temperature", 1.0, low=0, high=2),
         top_p=number(asked, "top_p", 1.0, low=0, high=1),
         seed=int(seed),

@@ -42,6 +42,11 @@ class Watch(Protocol):
         """The answer is complete."""
         ...
 
+    def is_near(self, share: float) -> bool:
+        """Whether the exchange has come near being stopped: to this share of the score that
+        does."""
+        ...
+
 
 Watcher = Callable[[Sequence[Mapping[str, str]]], Watch]
 """A watch for a conversation: its messages, each with a role and content. A last one of the
@@ -88,6 +93,9 @@ class Watched:
 
     async def end(self) -> None:
         await self._read("end", lambda watch: watch.end())
+
+    def is_near(self, share: float) -> bool:
+        return self._watch is not None and self._watch.is_near(share)
 
     async def _read(self, what: str, by: Callable[[Watch], Awaitable[Flag | None]]) -> None:
         if self._has_failed:

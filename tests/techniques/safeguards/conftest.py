@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from toprope.models.local import LocalModel
+from toprope.statistics import Interval
+from toprope.techniques.redteam.judges.calibration import Agreement, Calibration
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import About, Guard, Stage
+from toprope.techniques.safeguards.measures import GuardMeasures
 from toprope.techniques.safeguards.reading import Reader, Sees
 from toprope.techniques.safeguards.streaming import fit
 
@@ -43,3 +46,28 @@ def make_guard(tiny: LocalModel) -> Callable[..., Guard]:
         return Guard(About(tiny.name, stages, 0.001, "hash"), (head,) * len(stages))
 
     return make
+
+
+@pytest.fixture
+def measures() -> GuardMeasures:
+    """By judges that are never wrong."""
+    some = Interval(0.5, 0.4, 0.6, 0.95, 10, "by hand")
+    agreements = [
+        Agreement("set", "f", about, 1000, 0, 1000, 0, 0, some, some, some, some)
+        for about in ("harm", "refusal")
+    ]
+    return GuardMeasures(
+        about={
+            "study": "safeguards",
+            "overseer": "",
+            "target": "t",
+            "dataset": "d",
+            "seed": 0,
+            "truth": "model",
+            "config_hash": "x",
+        },
+        calibration=Calibration("j", "1", (agreements[0],)),
+        refusals=Calibration("r", "1", (agreements[1],)),
+        rng=np.random.default_rng(0),
+        resamples=1000,
+    )

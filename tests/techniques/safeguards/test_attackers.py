@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from toprope.data.behaviours import Behaviour
 from toprope.models.chat import Reply
 from toprope.techniques.redteam.attacks.templated import Templated
-from toprope.techniques.redteam.attempts import Attempt, Budget, Case, Target
+from toprope.techniques.redteam.attempts import Attempt, Budget, Case, Target, user
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.safeguards import certificate
 from toprope.techniques.safeguards.attackers import FlagBit, Plan, StageByStage
+from toprope.techniques.safeguards.exchanges import Exchange, told
 from toprope.techniques.safeguards.reading import Reader
 
 from .conftest import LAYERS, exchange
@@ -82,25 +84,52 @@ def test_a_plan_of_nothing_is_the_plain_request():
 # --- erase-and-check ---
 
 
-def test_a_prompt_is_certified_against_every_suffix_up_to_the_length(make_guard, tiny):
-    """Whatever is appended, one of the erased prompts is the one that was certified."""
-    guard = make_guard(0.5, sees="prompt")
-    head, reader = guard.heads[0], Reader(tiny, LAYERS, "prompt")
-    plain = exchange("", ask="A weaker partner keeps")
-    alone = certificate.highest(reader, head, [plain], 0)[0]
+HARMFUL = (
+    "A weaker partner keeps",
+    "  two lines:\n\n  of a weaker partner\t on the rope",
+    "Norway",
+    "keeps a stronger climber safe,",
+)
+SPACES = (" ", "\n", "\t", "  \n ", "\u00a0", "\u2003 ")
+
+
+def suffix(rng: np.random.Generator, most: int) -> str:
+    """Up to `most` words of letters, each after white space; maybe more of that at the end."""
+    letters = [*"abcers.,!-#\u00e9\u200b\U0001f600", "<|im_end|>", "the"]
+    words = [
+        rng.choice(SPACES) + "".join(rng.choice(letters, size=int(rng.integers(1, 6))))
+        for _ in range(int(rng.integers(0, most + 1)))
+    ]
+    return "".join(words) + rng.choice(["", *SPACES])
+
+
+@pytest.mark.parametrize("system", ["", "Be kind."])
+def test_what_is_stopped_as_it_stands_is_stopped_with_every_suffix(make_guard, tiny, system):
+    head, reader = make_guard(0.5, sees="prompt").heads[0], Reader(tiny, LAYERS, "prompt")
+
+    def asked(text: str) -> Exchange:
+        return Exchange((*told(system), *user(text)), "", 1.0, "", "g")
+
+    alone_N = certificate.highest(reader, head, [asked(text) for text in HARMFUL], 0)
     rng = np.random.default_rng(0)
-    tokens = tiny.continuation(plain.messages[0]["content"])
-    for _ in range(10):
-        suffix = rng.integers(10, 60, size=int(rng.integers(1, 5))).tolist()
-        text = tiny.tokenizer.decode([*tokens, *suffix])
-        if tiny.continuation(text)[: len(tokens)] != tokens:
-            continue  # the suffix changed the tokens before it: not of the kind that is covered
-        attacked = exchange("", ask=text)
-        assert certificate.highest(reader, head, [attacked], 8)[0] >= alone - 1e-6
+    attacked = [asked(text + suffix(rng, 4)) for _ in range(15) for text in HARMFUL]
+    # The threshold at which each is just stopped as it stands; to within rounding.
+    least_N = np.tile(alone_N, 15) - 1e-3
+    assert (certificate.highest(reader, head, attacked, 4) >= least_N).all()
+    assert (certificate.highest(reader, head, attacked, 0) < least_N).any(), "it takes erasing"
 
 
-def test_as_many_tokens_are_erased_as_were_asked_for_and_never_all(tiny):
-    one = exchange("", ask="A weaker partner keeps")
-    n = len(tiny.continuation(one.messages[0]["content"]))
-    assert len(certificate.erased(tiny, one, 3)) == min(3, n - 1) + 1
-    assert len(certificate.erased(tiny, one, 1000)) == n
+def test_a_prompt_is_among_the_erasures_of_itself_with_a_suffix_to_the_letter():
+    rng = np.random.default_rng(1)
+    for text in HARMFUL:
+        for _ in range(50):
+            attacked = exchange("", ask=text + suffix(rng, 4))
+            assert exchange("", ask=text) in certificate.erased(attacked, 4)
+
+
+def test_words_are_erased_from_the_end_and_never_the_last_one_left():
+    one = exchange("", ask=" A weaker\n\npartner keeps \n")
+    texts = [found.messages[-1]["content"] for found in certificate.erased(one, 100)]
+    assert texts == [" A weaker\n\npartner keeps", " A weaker\n\npartner", " A weaker", " A"]
+    assert len(certificate.erased(one, 2)) == 3
+    assert certificate.erased(exchange("", ask=""), 3) == [exchange("", ask="")]

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from toprope.errors import UserError
 from toprope.models.chat import Chat, Reply
 from toprope.models.local import LocalModel
+from toprope.techniques.safeguards import wrapping
 from toprope.techniques.safeguards.guard import Guard, load_guard
 from toprope.techniques.safeguards.guarded import GuardedChat
+from toprope.techniques.safeguards.reading import LARGEST
 from toprope.techniques.safeguards.scoring import scorers, stops
+from toprope.techniques.safeguards.streaming import Monitor
 from toprope.techniques.safeguards.watching import Watching
 from toprope.techniques.safeguards.wrapping import wrap
 
@@ -110,10 +114,34 @@ def test_a_guard_that_could_never_stop_anything_is_damaged(make_guard, tmp_path,
         load_guard(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("of_stages", "complaint"),
+    [
+        ({"layers": (-1, 2)}, "stage 'stage2': layers -1, 2"),
+        ({"layers": (2, 2)}, "stage 'stage2': layers 2, 2"),
+        ({"layers": ()}, "stage 'stage2': layers none"),
+        ({"threshold": 0.0}, "stage 'stage2': 0.0 is no threshold"),
+        ({"threshold": -0.5}, "stage 'stage2': -0.5 is no threshold"),
+        ({"threshold": float(np.nextafter(1, 2))}, "stage 'stage2': 1.0000000000000002 is no"),
+        ({"threshold": float("nan")}, "stage 'stage2': nan is no threshold"),
+        ({"name": "stage1"}, "two stages of one name: stage1, stage1"),
+        (None, "it has no stages"),
+    ],
+)
+def test_a_guard_whose_stages_make_no_sense_is_damaged(make_guard, tmp_path, of_stages, complaint):
+    guard = make_guard(1.0, 0.5)
+    first, second = guard.about.stages
+    stages = () if of_stages is None else (first, replace(second, **of_stages))
+    replace(guard, about=replace(guard.about, stages=stages)).save(tmp_path)
+    with pytest.raises(UserError, match=rf"is damaged \({complaint}.*\): train") as caught:
+        load_guard(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 # --- a chat behind it ---
 
 
-class Saying:
+class Says(Chat):
     """Always gives the same answer."""
 
     text = ""
@@ -122,19 +150,25 @@ class Saying:
         return Reply(self.text, "answered", tokens=5)
 
 
-class Says(Saying, Chat):
-    pass
-
-
-class Guarded(Saying, GuardedChat):
-    pass
+def saying(text: str) -> Says:
+    chat = Says("says", None, "print", timeout=7.0, concurrency=3)  # type: ignore[arg-type]
+    chat.text = text
+    return chat
 
 
 def behind(guard: Guard, tiny: LocalModel, text: str, prefill: str = "") -> Reply:
-    bare = Says("says", None, "says")  # type: ignore[arg-type]
-    chat = Guarded(bare, guard, guard.readers({tiny.name: tiny}))
-    chat.text = text
+    chat = GuardedChat(saying(text), guard, guard.readers({tiny.name: tiny}))
     return asyncio.run(chat.ask(exchange("").messages, prefill=prefill))
+
+
+def test_a_guarded_chat_is_the_chat_that_it_guards_but_for_its_answers(make_guard, tiny):
+    bare = saying(GOOD)
+    guard = make_guard(0.5)
+    chat = GuardedChat(bare, guard, guard.readers({tiny.name: tiny}))
+    asyncio.run(chat.ask(exchange("").messages))
+    for name in ("name", "fingerprint", "timeout", "concurrency", "journal", "calls", "tokens"):
+        assert getattr(chat, name) == getattr(bare, name)
+    assert (chat.calls, chat.tokens, chat.timeout) == (1, 5, 7.0)
 
 
 def test_a_stopped_answer_is_cut_where_the_guard_stops_it(make_guard, tiny):
@@ -190,6 +224,56 @@ def test_a_watched_stream_is_stopped_where_the_whole_exchange_is(
         assert through == stop.read
 
 
+def test_a_stream_that_was_begun_is_scored_as_the_whole_exchange_is(make_guard, tiny):
+    guard = make_guard(1.0)
+    [reader] = guard.readers({tiny.name: tiny})
+    for begun in ("keeps a stronger climber on the ground safe", "\n\nno"):
+        said = {"role": "assistant", "content": begun}
+        watching = Watching(guard, [reader], [*exchange("").messages, said])
+        watching.read()
+        [whole] = reader.read([exchange(begun)])
+        found = watching._stages[0].monitor.highest
+        assert found == pytest.approx(guard.heads[0].highest(whole.x_TF), abs=0.01)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), 2 * LARGEST, float("inf")])
+def test_states_that_cant_be_kept_are_watched_as_they_are_read(make_guard, tiny, monkeypatch, bad):
+    """What is no number stops the exchange; what is too large counts as the largest."""
+    guard = make_guard(0.9)
+    [reader] = guard.readers({tiny.name: tiny})
+    [whole] = reader.read([exchange("")])
+    spoilt_TF = whole.x_TF.astype(np.float32)
+    spoilt_TF[:, 5] = bad
+    monkeypatch.setattr(
+        "toprope.techniques.safeguards.watching.Following.read",
+        lambda _, tokens: (len(tokens) - len(spoilt_TF), spoilt_TF),
+    )
+    watching = Watching(guard, [reader], exchange("").messages)
+    flagged = watching.read()
+    clipped_TF = spoilt_TF.clip(-LARGEST, LARGEST).astype(np.float16)
+    expected = guard.heads[0].highest(clipped_TF)
+    assert watching._stages[0].monitor.highest == expected
+    if np.isnan(bad):
+        assert flagged is not None
+        assert flagged.score == 1
+
+
+def test_near_is_what_has_come_to_a_share_of_the_last_threshold(make_guard, tiny):
+    def watched(*thresholds: float) -> Watching:
+        guard = make_guard(*thresholds)
+        found = Watching(guard, guard.readers({tiny.name: tiny}), exchange("").messages)
+        assert found.read(BAD) is None
+        return found
+
+    alone = watched(1.0)
+    score = alone._stages[0].monitor.highest
+    assert 0 < score < 1
+    assert alone.is_near(score)
+    assert not alone.is_near(score + 0.001)
+    assert watched(0.0, 1.0).is_near(score)
+    assert not watched(1.0, 1.0).is_near(0.0), "the last stage wasn't asked"
+
+
 def test_an_input_stage_reads_the_prompt_alone(make_guard, tiny):
     guard = make_guard(0.9, sees="prompt")
     watching = Watching(guard, guard.readers({tiny.name: tiny}), exchange("").messages)
@@ -229,6 +313,64 @@ def test_a_wrapped_model_ends_its_answer_where_the_guard_would_stop_the_whole(ma
     assert [(one.text, one.stopped) for one in nothing] == [("", "flagged")] * 2
     everything = wrap(tiny, of_threshold(guard, 1.0)).generate(prompts, max_tokens=12)
     assert [one.text for one in everything] == [one.text for one in bare]
+
+
+class Noting(Monitor):
+    """Keeps every score, of the newest monitor."""
+
+    scores: ClassVar[list[float]] = []
+
+    def __init__(self, head) -> None:
+        super().__init__(head)
+        self.scores.clear()
+
+    def after(self, logit: float) -> float:
+        self.scores.append(super().after(logit))
+        return self.scores[-1]
+
+
+@pytest.mark.parametrize("prefill", ["", "keeps a stronger climber safe on the", "\n\nno"])
+def test_a_wrapped_model_scores_an_answer_as_the_whole_exchange_is_scored(
+    make_guard, tiny, monkeypatch, prefill
+):
+    monkeypatch.setattr(wrapping, "Monitor", Noting)
+    guard = make_guard(1.0)
+    prompt = list(exchange("").messages)
+    wrapped, begun = wrap(tiny, guard), tiny.tokens(prompt, prefill=prefill)
+    for seed in range(50):
+        [made] = wrapped.generate([prompt], prefill=prefill, max_tokens=4, temperature=1, seed=seed)
+        answer = prefill + made.text
+        # Of text that isn't tokenised as it was generated, both read different tokens.
+        if tiny.tokens(prompt, prefill=answer) == begun + made.tokens:
+            break
+    else:
+        pytest.fail("no answer has the tokens that it was generated as")
+    [whole] = read(tiny, guard, exchange(answer))
+    # The last token has been chosen, and not read.
+    expected = guard.heads[0].scores(whole.x_TF)[:-1]
+    assert Noting.scores == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_wrapped_model_whose_states_are_no_numbers_says_nothing(
+    make_guard, tiny, monkeypatch, bad
+):
+    guard = make_guard(1.0)
+    monkeypatch.setattr(
+        "toprope.techniques.safeguards.streaming.StreamingHead.logits",
+        lambda _, x_TF: np.full(len(x_TF), bad),
+    )
+    [found] = wrap(tiny, guard).generate([list(exchange("").messages)], max_tokens=4)
+    assert (found.text, found.stopped) == ("", "flagged")
+
+
+def test_a_wrapped_models_states_are_clipped_as_they_are_when_read(make_guard, tiny, monkeypatch):
+    monkeypatch.setattr(wrapping, "Monitor", Noting)
+    guard = make_guard(1.0)
+    watch = wrapping._watch(guard)
+    watch.read(np.full((20, 64), 3 * LARGEST, np.float32))
+    expected = guard.heads[0].scores(np.full((20, 64), LARGEST, np.float16))
+    assert Noting.scores == expected.tolist()
 
 
 def test_a_wrapped_model_is_behind_its_guard_in_chats_too(make_guard, tiny):

@@ -58,6 +58,23 @@ def test_at_inference_a_moving_average_takes_the_windows_place():
     assert pytest.approx((WINDOW - 1) / 2) == DECAY / (1 - DECAY)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("at", [0, WINDOW + 5])
+def test_what_is_no_number_is_harm_from_there_on(bad, at):
+    """So that a guard fails closed."""
+    head = StreamingHead(np.zeros(1), np.ones(1), np.ones(1), 0.0)
+    logits_T1 = np.full((2 * WINDOW, 1), -3.0)
+    logits_T1[at] = bad
+    found = head.scores(logits_T1)
+    assert (found[at:] == 1).all()
+    assert (found[:at] < 0.5).all()
+    assert head.highest(logits_T1) == 1
+    monitor = head.monitor()
+    for x in logits_T1:
+        monitor.read(x)
+    assert (monitor.score, monitor.highest) == (1, 1)
+
+
 def exchanges(rng: np.random.Generator, n: int, width: int = 12):
     """Harmful ones drift into a direction late in the answer; lengths differ."""
     labels_N = np.arange(n) % 2

@@ -24,6 +24,34 @@ def test_a_budget_that_the_data_cannot_show_is_refused():
         threshold(np.zeros(200))
 
 
+def test_scores_at_their_highest_leave_no_threshold_for_a_smaller_budget():
+    """Beyond 1 nothing can be stopped, and scores do come to 1."""
+    scores_N = np.array([1.0] * 4 + [0.2] * 296)
+    with pytest.raises(
+        UserError, match=r"refusal budget of 1\.000% .* 4 of 300 .* a share of 1\.334% or more"
+    ):
+        threshold(scores_N, 0.01)
+    found = threshold(scores_N, 0.01334)
+    assert 0.2 < found <= 1
+    assert (scores_N >= found).sum() == 4
+    with pytest.raises(UserError, match=r"share of escalations of 1\.000% can't be met"):
+        cascade(scores_N, scores_N, escalation=0.01, budget=0.01)
+    with pytest.raises(UserError, match=r"refusal budget of 1\.000% can't be met"):
+        cascade(scores_N, scores_N, escalation=0.5, budget=0.01)
+
+
+@pytest.mark.parametrize("scores_N", [np.zeros(10), np.array([0.0] * 5 + [0.9] * 5)])
+def test_a_threshold_is_above_what_nobody_has_read(scores_N):
+    """0 is the score before anything was read."""
+    assert 0 < threshold(scores_N, 1.0) <= 0.9
+    assert 0 < cascade(scores_N, scores_N, escalation=0.5, budget=1.0).stop <= 0.9
+
+
+def test_a_share_of_escalations_that_the_data_cannot_show_is_called_that():
+    with pytest.raises(UserError, match=r"a share of escalations of 0\.100% can't be set on 200"):
+        cascade(np.zeros(200), np.zeros(200), escalation=0.001, budget=0.01)
+
+
 def test_single_precision_keeps_to_the_budget_too():
     scores_N = np.array([1.0] * 4 + [0.9] * 6 + [0.1] * 990, dtype=np.float32)
     found = cascade(scores_N, scores_N, escalation=0.005, budget=0.005)

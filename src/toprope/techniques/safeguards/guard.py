@@ -188,15 +188,13 @@ def load_guard(folder: Path) -> Guard:
                 f"{FORMAT}: train it again"
             )
         about = TypeAdapter(About).validate_python(content)
+        _check(about.stages)
         tensors = load_file(folder / FILES[1])
         heads = tuple(_head(tensors, i) for i in range(len(about.stages)))
     except (OSError, ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the guard in {folder} is damaged ({reason}): train it again") from None
-    sound = [
-        _is_sound(head, stage.threshold) for head, stage in zip(heads, about.stages, strict=True)
-    ]
-    if not sound or not all(sound):
+    if not all(map(_is_sound, heads)):
         raise UserError(f"the guard in {folder} is damaged (its numbers): train it again")
     return Guard(about, heads)
 
@@ -206,9 +204,28 @@ def _head(tensors: Mapping[str, NDArray], i: int) -> StreamingHead:
     return StreamingHead(mean_F, scale_F, weight_F, float(bias.item()))
 
 
-def _is_sound(head: StreamingHead, threshold: float) -> bool:
+def _check(stages: Sequence[Stage]) -> None:
+    """
+    Raises:
+        ValueError: what is wrong with them.
+    """
+    if not stages:
+        raise ValueError("it has no stages")
+    names = [stage.name for stage in stages]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two stages of one name: {', '.join(names)}")
+    for stage in stages:
+        layers = stage.layers
+        if not layers or min(layers) < 0 or len(set(layers)) < len(layers):
+            told = ", ".join(map(str, layers)) or "none"
+            raise ValueError(f"stage '{stage.name}': layers {told}")
+        if not 0 < stage.threshold <= 1:
+            raise ValueError(f"stage '{stage.name}': {stage.threshold} is no threshold")
+
+
+def _is_sound(head: StreamingHead) -> bool:
     """Whether it can stop anything at all."""
-    parts = [head.mean_F, head.scale_F, head.weight_F, np.array([head.bias, threshold])]
+    parts = [head.mean_F, head.scale_F, head.weight_F, np.array([head.bias])]
     same = {part.shape for part in parts[:3]}
     finite = all(np.isfinite(part).all() for part in parts)
     return len(same) == 1 and head.weight_F.ndim == 1 and finite and bool((head.scale_F > 0).all())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from toprope.models.chat import Chat, Reply
 from toprope.models.together import Together
@@ -19,25 +20,19 @@ from toprope.techniques.safeguards.scoring import scorers, stops
 
 
 class GuardedChat(Chat):
-    """`chat`, behind a guard.
+    """`chat`, behind a guard; all but its answers is the chat's own.
 
     Args:
         readers: of the guard's stages (`Guard.readers`).
     """
 
     def __init__(self, chat: Chat, guard: Guard, readers: Sequence[Reader]) -> None:
-        super().__init__(
-            chat.name,
-            chat.model,
-            chat.fingerprint,
-            timeout=chat.timeout,
-            retries=chat.retries,
-            concurrency=chat.concurrency,
-            journal=chat.journal,
-            as_configured=chat.as_configured,
-        )
+        self._chat = chat
         by = scorers(guard, readers)
         self._stop = Together[Exchange, Stop | None](lambda some: stops(guard, by, some))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chat, name)
 
     async def ask(
         self,
@@ -50,7 +45,7 @@ class GuardedChat(Chat):
     ) -> Reply:
         """As `Chat.ask`; an answer that the guard stops is "filtered", and its text is what had
         come through."""
-        reply = await super().ask(
+        reply = await self._chat.ask(
             messages, prefill=prefill, max_tokens=max_tokens, temperature=temperature, seed=seed
         )
         if reply.outcome != "answered":

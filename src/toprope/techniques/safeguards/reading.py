@@ -62,8 +62,7 @@ class Reader:
             ends_T = _ends(self.model, prompt, answer)
             since = max(0, int((ends_T <= 0).sum()) - WINDOW)
             x_TF = np.concatenate([found.item(n, i)[since:] for n in self.layers], axis=1)
-            half = x_TF.clip(-LARGEST, LARGEST).astype(np.float16)
-            readings.append(Reading(half, ends_T[since:].clip(min=0)))
+            readings.append(Reading(features(x_TF), ends_T[since:].clip(min=0)))
         return readings
 
 
@@ -79,6 +78,11 @@ class Reading:
 
     x_TF: NDArray
     ends_T: NDArray
+
+
+def features(x_TF: NDArray) -> NDArray:
+    """States as a head gets them, whoever reads: so that a threshold means the same everywhere."""
+    return x_TF.clip(-LARGEST, LARGEST).astype(np.float16)
 
 
 def of_prompt(reading: Reading) -> Reading:

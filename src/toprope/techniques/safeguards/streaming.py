@@ -67,7 +67,7 @@ class StreamingHead:
 
     def scores(self, x_TF: NDArray) -> NDArray:
         """[T]: the probability of harm after each position, from the smoothed logits; 0 where fewer
-        than `WINDOW` positions have been read."""
+        than `WINDOW` positions have been read, 1 from where a logit is no number on."""
         monitor = self.monitor()
         return np.array([monitor.after(logit) for logit in self.logits(x_TF)])
 
@@ -84,7 +84,8 @@ class Monitor:
     """Follows one exchange, position by position.
 
     Attributes:
-        score: the probability of harm so far; that of the newest position, smoothed.
+        score: the probability of harm so far; that of the newest position, smoothed; 1 from where a
+            logit is no number on.
         highest: the largest score that there has been.
     """
 
@@ -101,8 +102,11 @@ class Monitor:
     def after(self, logit: float) -> float:
         """The score after a position that has this logit."""
         self._read += 1
-        self._sum = DECAY * self._sum + logit
+        self._sum = DECAY * self._sum + (logit if np.isfinite(logit) else np.nan)
         self._weight = DECAY * self._weight + 1
+        if np.isnan(self._sum):  # what can't be read isn't let through, nor is what follows it
+            self.score = self.highest = 1.0
+            return self.score
         if self._read < WINDOW:
             return self.score
         self.score = float(1 / (1 + np.exp(-np.clip(self._sum / self._weight, -60, 60))))

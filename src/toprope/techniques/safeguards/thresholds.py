@@ -48,23 +48,10 @@ def threshold(harmless_N: NDArray, budget: float = BUDGET) -> float:
 
     Raises:
         UserError: so few exchanges that the budget is less than one of them, a budget that is no
-            share, or a score that is no number.
+            share, a score that is no number, or so many of the highest score that nothing could be
+            stopped within the budget.
     """
-    if not 0 < budget <= 1:
-        raise UserError(f"a refusal budget is a share above 0 and up to 1, not {budget}")
-    n = len(harmless_N)
-    may_stop = int(np.floor(budget * n + 1e-9))
-    if may_stop < 1:
-        reachable = f"{1 / n:.2%} is the least that they can show" if n else "there are none"
-        raise UserError(
-            f"a refusal budget of {budget:.3%} can't be set on {n:,} harmless exchanges: "
-            f"{reachable}; give it {int(np.ceil(1 / budget)):,} or a larger budget"
-        )
-    ranked_N = np.sort(_double(harmless_N))[::-1]
-    if np.isnan(ranked_N).any():
-        raise UserError("some harmless exchanges have no score (not a number)")
-    # Stops the exchanges above the first that must pass, ties with it passing too.
-    return float(np.nextafter(ranked_N[may_stop], np.inf)) if may_stop < n else float(ranked_N[-1])
+    return _lowest(harmless_N, budget, "refusal budget")
 
 
 def cascade(
@@ -79,9 +66,43 @@ def cascade(
     Raises:
         UserError: as `threshold`.
     """
-    first = threshold(cheap_N, escalation)
+    first = _lowest(cheap_N, escalation, "share of escalations")
     escalated_N = np.where(_double(cheap_N) >= first, _double(dear_N), -np.inf)
     return Cascade(first, threshold(escalated_N, budget))
+
+
+def _lowest(scores_N: NDArray, share: float, what: str) -> float:
+    """The lowest threshold that no more than a share of the scores reach; `what`: the share's name
+    in errors."""
+    if not 0 < share <= 1:
+        raise UserError(f"a {what} is a share above 0 and up to 1, not {share}")
+    n = len(scores_N)
+    may_reach = int(np.floor(share * n + 1e-9))
+    if may_reach < 1:
+        reachable = f"{1 / n:.2%} is the least that they can show" if n else "there are none"
+        raise UserError(
+            f"a {what} of {share:.3%} can't be set on {n:,} harmless exchanges: {reachable}; give "
+            f"it {int(np.ceil(1 / share)):,} or a larger share"
+        )
+    ranked_N = np.sort(_double(scores_N))[::-1]
+    if np.isnan(ranked_N).any():
+        raise UserError("some harmless exchanges have no score (not a number)")
+    highest = int((ranked_N >= 1).sum())
+    if highest > may_reach:
+        raise UserError(
+            f"a {what} of {share:.3%} can't be met: {highest:,} of {n:,} harmless exchanges have "
+            f"the highest score there is, 1; give a share of {_up(highest / n):.3%} or more, or "
+            "train on more harmless exchanges"
+        )
+    # Reached by the exchanges above the first that must pass, ties with it passing too. What hasn't
+    # been read yet scores 0, which no threshold may be.
+    above = ranked_N[may_reach] if may_reach < n else np.nextafter(ranked_N[-1], -np.inf)
+    return float(np.nextafter(max(above, 0.0), np.inf))
+
+
+def _up(share: float) -> float:
+    """To a thousandth of a percent: a share that is given as it's printed must be enough."""
+    return min(1.0, np.ceil(share * 1e5) / 1e5)
 
 
 def _double(scores_N: NDArray) -> NDArray:

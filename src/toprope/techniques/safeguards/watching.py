@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from toprope.models.following import Following
 from toprope.models.local import LocalModel
 from toprope.techniques.safeguards.guard import Guard, Stage
-from toprope.techniques.safeguards.reading import Reader
+from toprope.techniques.safeguards.reading import Reader, features
 from toprope.techniques.safeguards.streaming import WINDOW, Monitor, StreamingHead
 
 
@@ -48,6 +48,13 @@ class Watching:
     def is_cheap(self) -> bool:
         """Whether the stage that reads now only looks tokens up: no pass of a model."""
         return self._stages[self._at].is_cheap
+
+    def is_near(self, share: float) -> bool:
+        """Whether the last stage has been asked, and its score has come to this share of its
+        threshold, now or before."""
+        last = self._stages[-1]
+        was_asked = self._at + 1 == len(self._stages)
+        return was_asked and last.monitor.highest >= share * last.stage.threshold
 
     def add(self, text: str) -> None:
         """What is new of the answer; `step` reads it."""
@@ -98,11 +105,11 @@ class _StageWatch:
         if self._done and not answer:
             return self.monitor.highest >= self.stage.threshold
         if not self._done:
-            self._done = max(0, len(self._text.of("")) - WINDOW)
+            self._done = max(0, self._text.answer_at(answer) - WINDOW)
         tokens = self._text.of(answer)
         start, states_TF = self._following.read(tokens)
         # Tokens that were read once count once, though more text may have changed the last ones.
-        for x_F in states_TF[max(0, self._done - start) :]:
+        for x_F in features(states_TF[max(0, self._done - start) :]):
             self.monitor.read(x_F)
         self._done = max(self._done, len(tokens))
         return self.monitor.highest >= self.stage.threshold
@@ -115,6 +122,10 @@ class _Tokens:
         self._model, self._prompt = model, list(prompt)
         self._asked = model.tokens(self._prompt)
         self._apart: bool | None = None
+
+    def answer_at(self, answer: str) -> int:
+        """Where in the tokens of both the answer begins."""
+        return self._model.answer_at(self._prompt, answer) if answer else len(self._asked)
 
     def of(self, answer: str) -> list[int]:
         if not answer:

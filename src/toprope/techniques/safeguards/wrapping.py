@@ -17,6 +17,7 @@ from toprope.models.generation import Completion, StateWatch
 from toprope.models.local import LocalModel
 from toprope.progress import Progress
 from toprope.techniques.safeguards.guard import Guard
+from toprope.techniques.safeguards.reading import features
 from toprope.techniques.safeguards.streaming import WINDOW, Monitor
 
 
@@ -60,7 +61,7 @@ def _watch(guard: Guard) -> StateWatch:
     monitor = Monitor(head)
 
     def read(x_TF: np.ndarray) -> bool:
-        for x_F in x_TF:
+        for x_F in features(x_TF):
             monitor.read(x_F)
         return monitor.highest >= stage.threshold
 
