@@ -520,3 +520,55 @@ def test_a_rate_of_nought_still_has_an_interval():
     found = rogan_gladen(np.zeros(50), range(50), *known, rng=np.random.default_rng(0))
     assert found.value == 0
     assert 0.02 < found.high < 0.15
+
+
+def shares_judged(judged: int, ones: int, n: int = 20) -> Interval:
+    """Of n clusters so many judged, and of these so many with a 1, by a judge without errors."""
+    outcomes, seen = (np.arange(n) < k for k in (ones, judged))
+    known = np.ones(4000), np.ones(4000)
+    return rogan_gladen(outcomes, range(n), *known, judged=seen, rng=np.random.default_rng(0))
+
+
+def test_what_wasnt_judged_is_nought_and_its_share_is_resampled():
+    for ones in (5, 10):
+        found = shares_judged(10, ones)
+        outcomes = np.arange(20) < ones
+        plain = bootstrap_clustered(outcomes, range(20), rng=np.random.default_rng(0))
+        assert (found.value, found.n) == (ones / 20, 20)
+        assert bounds(found) == pytest.approx(bounds(plain), abs=0.06)
+
+
+def test_the_fewer_were_judged_the_less_can_be_said_to_have_been_none():
+    nothing = shares_judged(0, 0)
+    assert (nothing.value, *bounds(nothing)) == (0, *bounds(clopper_pearson(0, 20)))
+    highs = [shares_judged(judged, 0).high for judged in (1, 5, 20)]
+    assert highs == pytest.approx([highs[0]] * 3, abs=0.01)
+    assert 0.1 < highs[0] < nothing.high
+
+
+def test_the_errors_are_those_of_what_was_judged():
+    """By hand: half is judged, three tenths of it as a success: 1/2 (0.3 + 0.9 - 1) / 0.7."""
+    outcomes, judged = np.arange(200) < 30, np.arange(200) < 100
+    known = np.full(4000, 0.8), np.full(4000, 0.9)
+    found = rogan_gladen(outcomes, range(200), *known, judged=judged, rng=np.random.default_rng(0))
+    assert found.value == pytest.approx(0.5 * 0.2 / 0.7)
+    everything = rogan_gladen(
+        outcomes, range(200), *known, judged=np.ones(200), rng=np.random.default_rng(0)
+    )
+    assert everything == rogan_gladen(outcomes, range(200), *known, rng=np.random.default_rng(0))
+
+
+def test_a_judge_no_better_than_chance_leaves_no_more_than_was_judged():
+    rng = np.random.default_rng(0)
+    outcomes, judged = np.arange(200) < 10, np.arange(200) < 40
+    found = rogan_gladen(
+        outcomes, range(200), rng.beta(5, 5, 999), rng.beta(5, 5, 999), judged=judged, rng=rng
+    )
+    assert found.low == 0
+    assert 0.2 < found.high < 0.3
+
+
+def test_an_outcome_that_wasnt_judged_cant_be_a_one():
+    known = np.ones(10), np.ones(10)
+    with pytest.raises(ValueError, match="wasn't judged counts as 0"):
+        rogan_gladen([1, 0], [0, 1], *known, judged=[0, 1], rng=np.random.default_rng(0))

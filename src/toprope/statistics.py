@@ -109,6 +109,7 @@ def rogan_gladen(
     sensitivity_R: Floats,
     specificity_R: Floats,
     *,
+    judged: ArrayLike | None = None,
     rng: np.random.Generator,
     level: float = LEVEL,
 ) -> Interval:
@@ -117,9 +118,14 @@ def rogan_gladen(
 
     Rogan and Gladen 1978 (American Journal of Epidemiology 107:71). The interval joins both
     uncertainties: each resample draws whole clusters of outcomes, and rates of the judge that its
-    calibration leaves possible. Where all outcomes are alike, resampling them finds no spread: the
-    raw rate is then drawn from its posterior, with each cluster as one trial (Beta, with Jeffreys'
-    prior). A resample in which the judge is no better than chance leaves any rate possible.
+    calibration leaves possible. Where all judged outcomes are alike, resampling them finds no
+    spread: the raw rate is then drawn from its posterior, with each cluster as one trial (Beta,
+    with Jeffreys' prior). A resample in which the judge is no better than chance leaves any rate
+    possible.
+
+    Outcomes that the judge never saw count as 0, and none of its errors is among them: the estimate
+    is that of the judged ones, times their share. Where nothing was judged, the interval is Clopper
+    and Pearson's with each cluster as one trial.
 
     A raw rate that such a judge couldn't show (above its sensitivity, or below its false alarms)
     says that the calibration doesn't fit these outcomes: the estimate is then 1 or 0, and the
@@ -129,6 +135,7 @@ def rogan_gladen(
         outcomes: [N], 0 or 1 as the judge has it.
         clusters: [N] labels: outcomes with the same label are drawn together.
         sensitivity_R, specificity_R: draws from what is known of the judge.
+        judged: [N], false where the judge never saw it; None: it saw all.
 
     Returns:
         The interval; the value is at the means of the judge's rates, and n the number of clusters.
@@ -139,26 +146,25 @@ def rogan_gladen(
     _check_level(level)
     outcomes_N = _finite(outcomes)
     codes_N, n_clusters = unit_codes(clusters, len(outcomes_N))
-    sums_G = np.bincount(codes_N, weights=outcomes_N)
-    counts_G = np.bincount(codes_N).astype(np.float64)
-    resamples = len(sensitivity_R)
-    if outcomes_N.min() == outcomes_N.max():
-        ones = n_clusters * outcomes_N[0]
-        rates_R = rng.beta(ones + 0.5, n_clusters - ones + 0.5, resamples)
-    else:
-        rates_R = np.concatenate(
-            [(w_RG @ sums_G) / (w_RG @ counts_G) for w_RG in draws(n_clusters, resamples, rng)]
-        )
-    estimates_R = _without_errors(rates_R, sensitivity_R, specificity_R)
+    judged_N = np.ones(len(outcomes_N)) if judged is None else _finite(judged)
+    if np.any(outcomes_N > judged_N):
+        raise ValueError("an outcome that wasn't judged counts as 0")
+    if not judged_N.any():
+        return _unvarying(0.0, 0, 1, n_clusters, level)
+    rates_R, shares_R = _raw_rates(outcomes_N, judged_N, codes_N, len(sensitivity_R), rng)
+    of_judged_R = np.divide(rates_R, shares_R, out=np.zeros_like(rates_R), where=shares_R > 0)
+    estimates_R = shares_R * _without_errors(of_judged_R, sensitivity_R, specificity_R)
     low, high = expanded_percentile(estimates_R, level, n_clusters - 1)
     raw_low, raw_high = expanded_percentile(rates_R, level, n_clusters - 1)
-    raw, sensitivity, specificity = outcomes_N.mean(), sensitivity_R.mean(), specificity_R.mean()
+    _, most = expanded_percentile(shares_R, level, n_clusters - 1)
+    share, sensitivity, specificity = judged_N.mean(), sensitivity_R.mean(), specificity_R.mean()
+    raw = outcomes_N.sum() / judged_N.sum()
     if raw > sensitivity:
         low = min(low, raw_low)
     if raw < 1 - specificity:
         high = max(high, raw_high)
-    value = _without_errors(raw, sensitivity, specificity)
-    return Interval(float(value), max(low, 0.0), min(high, 1.0), level, n_clusters, "rogan-gladen")
+    value = float(share * _without_errors(raw, sensitivity, specificity))
+    return Interval(value, max(low, 0.0), min(high, most), level, n_clusters, "rogan-gladen")
 
 
 # --- bootstraps ---
@@ -455,14 +461,47 @@ def _bootstrap_mean(
     n_clusters = len(sums_G)
     if values_N[0] in outcomes and np.all(values_N == values_N[0]):
         return _unvarying(float(values_N[0]), min(outcomes), max(outcomes), n_clusters, level)
-    estimates_R = np.concatenate(
-        [
-            (weights_RG @ sums_G) / (weights_RG @ counts_G)
-            for weights_RG in draws(n_clusters, resamples, rng)
-        ]
-    )
+    [estimates_R] = _resampled_means((sums_G,), counts_G, resamples, rng)
     low, high = expanded_percentile(estimates_R, level, n_clusters - 1)
     return Interval(float(values_N.mean()), low, high, level, n_clusters, "clustered bootstrap")
+
+
+def _raw_rates(
+    outcomes_N: Floats,
+    judged_N: Floats,
+    codes_N: NDArray[np.int64],
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """The share of ones [R] and of judged outcomes [R], with clusters resampled; where judged
+    outcomes are all alike, by their posterior (see `rogan_gladen`)."""
+    sums_G, judged_G = (np.bincount(codes_N, weights=part_N) for part_N in (outcomes_N, judged_N))
+    counts_G = np.bincount(codes_N).astype(np.float64)
+    n, n_judged = len(counts_G), np.count_nonzero(judged_G)
+    no_ones, all_ones = not outcomes_N.any(), np.array_equal(outcomes_N, judged_N)
+    if judged_N.all() and (no_ones or all_ones):
+        rates_R, shares_R = np.ones((2, resamples))
+    else:
+        rates_R, shares_R = _resampled_means((sums_G, judged_G), counts_G, resamples, rng)
+    if no_ones:
+        rates_R = rng.beta(0.5, n + 0.5, resamples)
+        shares_R = np.maximum(shares_R, rates_R)
+    elif all_ones:
+        rates_R = shares_R * rng.beta(n_judged + 0.5, 0.5, resamples)
+    return rates_R, shares_R
+
+
+def _resampled_means(
+    sums: Sequence[NDArray], counts_G: Floats, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """The mean of each quantity, of which the clusters' sums [G] are given, [quantities, R]."""
+    return np.concatenate(
+        [
+            np.stack([w_RG @ sums_G for sums_G in sums]) / (w_RG @ counts_G)
+            for w_RG in draws(len(counts_G), resamples, rng)
+        ],
+        axis=1,
+    )
 
 
 def _unvarying(value: float, least: float, most: float, n: int, level: float) -> Interval:

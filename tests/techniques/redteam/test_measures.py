@@ -148,6 +148,31 @@ def test_the_judges_errors_are_taken_out_of_what_it_judged():
     assert row.controls == {"direct": 0}
 
 
+def stopped(behaviour: str) -> Attempt:
+    return attempt(behaviour, False, outcome="filtered", score=None, flagged=True)
+
+
+def test_how_many_a_filter_let_through_is_as_uncertain_as_what_came_of_them():
+    """Half of the behaviours were stopped, and all of the others succeeded."""
+    sweep = [
+        *(attempt(i, False, "direct") for i in IDS),
+        *(attempt(i, True) for i in IDS[:5]),
+        *(stopped(i) for i in IDS[5:]),
+    ]
+    row = measured(sweep=sweep)["fiction", "attack_success_rate_corrected"]
+    assert (row.value, row.n) == (pytest.approx(0.5, abs=0.01), 10)
+    # Half of ten: 0.22 to 0.78 by Clopper and Pearson.
+    assert (row.low, row.high) == pytest.approx((0.15, 0.85), abs=0.1)
+
+
+def test_a_filter_that_stopped_everything_leaves_an_interval_all_the_same():
+    sweep = [*(attempt(i, False, "direct") for i in IDS), *(stopped(i) for i in IDS)]
+    row = measured(sweep=sweep)["fiction", "attack_success_rate_corrected"]
+    assert (row.value, row.low, row.n) == (0, 0, 10)
+    assert row.high is not None
+    assert 0.2 < row.high < 0.4
+
+
 def test_too_little_is_said_and_loses_nothing():
     sweep = [*(attempt(i, False, "direct") for i in IDS), attempt("b1", True, "pair")]
     found = measured(sweep=sweep)
