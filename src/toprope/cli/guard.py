@@ -19,7 +19,7 @@ from toprope.techniques.safeguards.constitution import load_constitution
 from toprope.techniques.safeguards.exchanges import Exchange, from_run, load, unique
 from toprope.techniques.safeguards.guard import Guard, load_guard
 from toprope.techniques.safeguards.trainer import Trainer
-from toprope.techniques.safeguards.training import NEEDS
+from toprope.techniques.safeguards.training import NEEDS, check_enough
 
 
 @click.group(cls=Group)
@@ -39,7 +39,7 @@ def guard() -> None:
 
 TRAINING = {
     *("overseer", "constitution", "each", "behaviours", "harmless", "limit", "attacks", "families"),
-    *("depths", "external", "budget", "escalation", "rounds", "round_queries", "attacked", "share"),
+    *("depths", "external", "budget", "escalation", "rounds", "round_queries", "share"),
 }
 """Settings of the study that decide how a guard is made."""
 
@@ -87,9 +87,8 @@ guard.add_command(_test_command())
 @click.option(
     "--budget",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.001,
-    show_default=True,
-    help="The share of harmless exchanges that it may stop.",
+    help="The share of harmless exchanges that it may stop; none: 0.1%, or the least that they can "
+    "show.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the training.")
 @device_option
@@ -101,7 +100,7 @@ def train(
     sources: Sequence[str],
     kind: str,
     external: str,
-    budget: float,
+    budget: float | None,
     seed: int,
     device: str | None,
     dtype: str | None,
@@ -122,11 +121,7 @@ def train(
     exchanges = unique(one for source in sources for one in _exchanges(Path(source)))
     study = Safeguards(target=target, external=external, guard=kind, budget=budget)  # type: ignore[arg-type]
     study.check()
-    if budget * sum(one.harmless for one in exchanges) < 1:
-        raise UserError(
-            f"{sum(one.harmless for one in exchanges)} of {len(exchanges)} exchanges are harmless "
-            f"requests': too few for a budget of {budget:.2%}: give more, or a larger budget"
-        )
+    check_enough(0, exchanges, budget, None)
     with tempfile.TemporaryDirectory() as work:
         show = Progress(quiet=quiet)
         lab = Lab(Path(work), seed=seed, device=device, dtype=dtype, progress=show)

@@ -31,7 +31,9 @@ def test_a_runs_judged_attempts_are_exchanges_each_once(tmp_path: Path):
     rows = ({}, {}, {"response": "No", "score": 0.0}, {"outcome": "empty", "score": None})
     found = from_run(attempts(tmp_path, *rows))
     assert [(one.answer, one.label) for one in found] == [("Sure", 0.8), ("No", 0.0)]
-    assert {(one.group, one.family, one.harmless) for one in found} == {("b", "fiction", False)}
+    assert {(one.group, one.family, one.harmless) for one in found} == {
+        (f"{tmp_path.name}/b", "fiction", False)
+    }
     with pytest.raises(UserError, match="has a red-teaming study finished"):
         from_run(tmp_path / "nowhere")
 
@@ -49,11 +51,44 @@ def test_exchanges_are_kept_as_lines_and_read_again(tmp_path: Path):
     assert exchanges.load(tmp_path / "x.jsonl") == some
 
 
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"label": "0.5"}, "label: .* number"),
+        ({"label": 1.5}, "label: .* 1"),
+        ({"label": float("nan")}, "label: "),
+        ({"harmless": 1}, "harmless: "),
+        ({"messages": []}, "messages: "),
+        ({"messages": "hi"}, "messages: "),
+        ({"messages": ["hi"]}, "messages.0: "),
+        ({"messages": [{"role": "user"}]}, "messages.0: a message has a role"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0: a message has a role"),
+        ({"answer": None}, "answer: "),
+        ({"harmles": True}, "harmles: "),
+    ],
+)
+def test_an_exchange_that_cant_be_one_is_told_with_its_line(tmp_path, changed, complaint):
+    path = tmp_path / "x.jsonl"
+    exchanges.save([exchange("a"), exchange("b")], path)
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | changed)
+    path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=rf"x\.jsonl line 2: {complaint}") as caught:
+        exchanges.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_attempt_that_cant_be_one_is_told_with_its_line(tmp_path: Path):
+    attempts(tmp_path, {}, {"score": "high"})
+    with pytest.raises(UserError, match=r"attempts\.jsonl line 2: score: "):
+        from_run(tmp_path)
+
+
 @pytest.mark.parametrize("text", ['{"answer": "x"}\n', "[1]\n", "no\n"])
 def test_a_file_of_something_else_is_told_in_a_line(tmp_path: Path, text: str):
     path = tmp_path / "x.jsonl"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"x\.jsonl"):
+    with pytest.raises(UserError, match=r"x\.jsonl line 1: "):
         exchanges.load(path)
     with pytest.raises(UserError, match="can't read"):
         exchanges.load(tmp_path / "nothing.jsonl")

@@ -1,5 +1,6 @@
 """The closed loop from end to end: on a tiny model, with every measure, resumed, and refused."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from toprope.evidence import Evidence
 from toprope.lab import Lab
 from toprope.models.chat import Chat
 from toprope.study import make_study
-from toprope.techniques.safeguards import exchanges
+from toprope.techniques.safeguards import exchanges, latency
 from toprope.techniques.safeguards.guard import load_guard
 from toprope.techniques.safeguards.report import section
 from toprope.techniques.safeguards.study import saved_guards
@@ -37,6 +38,8 @@ def run(tmp_path: Path, tiny_folder: Path, monkeypatch):
     """Runs the study on a model of a few thousand weights, which embeds the requests too."""
     monkeypatch.setattr("toprope.techniques.safeguards.study.EMBEDDER", str(tiny_folder))
     monkeypatch.setattr("toprope.techniques.safeguards.training.STRENGTHS", (3.0,))
+    few = partial(latency.timed, most=3)
+    monkeypatch.setattr("toprope.techniques.safeguards.results.timed", few)
     # To so small a model all requests are alike.
     monkeypatch.setattr("toprope.techniques.safeguards.collect.ALIKE", 2.0)
 
@@ -63,14 +66,19 @@ def test_the_loop_makes_guards_and_measures_them_on_what_they_never_saw(run, tmp
         assert found[kind, "harm_stopped"].controls
         assert found[kind, "area_sources_left_out"].controls == {"chance": 0.5}
         assert found[kind, "compute_overhead"].value < 0.2
+        assert 0 < found[kind, "latency_overhead"].value < 0.5
+        assert found[kind, "harm_stopped"].unit == "requests"
     # Of the same shape as the prompts it reads: what it says can't depend on the answer.
     assert ("certificate", "certified_stopped") in found
-    assert found["round 1", "came_through"].n > 0
+    assert found["round 1", "came_through"].n > 1
+    finds = found["probe", "finds_per_1000_queries"]
+    assert finds.controls == {"undefended": found["undefended", finds.metric].value}
     [folder] = saved_guards(tmp_path, "probe")
     assert load_guard(folder).about.stages[0].name == "probe"
     shown = section(evidence)
     assert shown.figures
     assert shown.tables[0].rows
+    assert any(line.startswith("Of 1,000 queries") for line in shown.summary)
 
 
 def test_a_second_start_asks_nothing_again_and_finds_the_same(run, monkeypatch):
@@ -81,8 +89,15 @@ def test_a_second_start_asks_nothing_again_and_finds_the_same(run, monkeypatch):
 
     monkeypatch.setattr(Chat, "_ask", never)
     again = run(rounds=0)
-    values = {(e.arm, e.metric, e.dataset): e.value for e in first}
-    assert {(e.arm, e.metric, e.dataset): e.value for e in again} == values
+    before, now = (
+        {
+            (e.arm, e.metric, e.dataset): (e.value, e.low, e.high)
+            for e in evidence
+            if e.metric != "latency_overhead"  # which is measured again
+        }
+        for evidence in (first, again)
+    )
+    assert now == before
 
 
 def test_a_trained_guard_is_measured_without_training(run, tmp_path: Path, tiny_folder):
@@ -90,10 +105,13 @@ def test_a_trained_guard_is_measured_without_training(run, tmp_path: Path, tiny_
     [folder] = saved_guards(tmp_path, "probe")
     copy = tmp_path / "kept"
     load_guard(folder).save(copy)
-    evidence = run(trained=str(copy), rounds=0)
+    evidence = run(trained=str(copy), guard="input", test="behaviours", unseen=["look_alikes"])
+    for kept in ("curves.json", "trial/undefended.jsonl", "trial/probe.jsonl"):
+        found = list(tmp_path.glob(f"artifacts/safeguards/*/*/{kept}"))
+        assert len(found) == 2, "each of the settings has its own"
     arms = {e.arm for e in evidence}
     assert "probe/campaign" in arms
-    assert "input" not in arms
+    assert "input/campaign" not in arms  # the guard's kind is its own, whatever is named
     assert not any(e.metric == "area_sources_left_out" for e in evidence)
 
 
@@ -103,7 +121,7 @@ def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_pat
         assert "undefended" in found[f"{arm}/campaign", "attack_success_rate"].controls
     assert found["hardened", "added_refusals"].n > 0
     assert found["hardened", "accuracy_change"].controls["before"] > 0
-    assert list(tmp_path.glob("artifacts/safeguards/*/adapter/adapter_config.json"))
+    assert list(tmp_path.glob("artifacts/safeguards/*/adapter/*/adapter_config.json"))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,13 @@ def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_pat
         ({"budget": 0.0001}, r"0\.010% can't be set on about \d+ harmless exchanges"),
         ({"behaviours": ["look_alikes"]}, "'look_alikes' is harmless, and is named among the"),
         ({"trained": "nowhere"}, "no guard in nowhere"),
+        ({"attacks": ["pair"]}, "the attack 'pair' can't be used in this study"),
+        ({"test": "behaviours"}, "'behaviours' is learned from, and is the trial's too"),
+        (
+            {"guard": "cascade", "external": "openai/gpt-4o"},
+            "external 'openai/gpt-4o' is a served model",
+        ),
+        ({"harden": True, "capability": "sentence_polarity"}, "sentence_polarity"),
         ({"attacked": ["nowhere"]}, "has a red-teaming study finished there"),
     ],
 )

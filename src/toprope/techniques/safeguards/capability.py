@@ -90,22 +90,34 @@ def answers(
     Raises:
         UserError: no question has both, or there are more classes than right and wrong.
     """
+    whole = questions(data)
+    probs_NC = model.option_probs(data.texts, data.answers, progress=progress)
+    prob_N = probs_NC[:, 1]
+    return np.array([float(prob_N[right].max() > prob_N[wrong].max()) for wrong, right in whole])
+
+
+def questions(data: Dataset) -> list[tuple[list[int], list[int]]]:
+    """Each question's wrong and right answers, as places among the examples; those with answers of
+    one kind alone are left out.
+
+    Raises:
+        UserError: no question has both, or there are more classes than right and wrong.
+    """
     if len(data.answers) != 2:
         raise UserError(
             f"'{data.name}' has {len(data.answers)} classes: capability is measured on proposed "
             "answers that are right or wrong"
         )
-    probs_NC = model.option_probs(data.texts, data.answers, progress=progress)
-    by_question: dict[str, tuple[list[float], list[float]]] = {}
-    for example, prob in zip(data.examples, probs_NC[:, 1], strict=True):
-        by_question.setdefault(example.group, ([], []))[example.label].append(float(prob))
-    whole = [(wrong, right) for wrong, right in by_question.values() if wrong and right]
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    for place, example in enumerate(data.examples):
+        found.setdefault(example.group, ([], []))[example.label].append(place)
+    whole = [(wrong, right) for wrong, right in found.values() if wrong and right]
     if not whole:
         raise UserError(
             f"no question of '{data.name}' has a right and a wrong answer: take a description with "
             "`choices`, such as that of ARC"
         )
-    return np.array([float(max(right) > max(wrong)) for wrong, right in whole])
+    return whole
 
 
 def surprise(

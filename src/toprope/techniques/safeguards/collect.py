@@ -70,13 +70,18 @@ def of_attempts(
         from_attempt(
             attempt,
             origin=data.name,
-            group=of[attempt.behaviour].pair or attempt.behaviour,
+            group=_group(of[attempt.behaviour], data.name),
             harmless=not of[attempt.behaviour].harmful,
             system=system,
         )
         for attempt in attempts
     ]
     return [exchange for exchange in made if exchange is not None]
+
+
+def _group(one: Behaviour, of: str) -> str:
+    """What a request is about: its pair, or itself, whose id is its own within its set alone."""
+    return f"{of}/{one.id}" if one.pair in ("", one.id) else one.pair
 
 
 def drawn(

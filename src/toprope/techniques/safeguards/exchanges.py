@@ -13,11 +13,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from toprope.errors import UserError
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.findings import ATTEMPTS
+
+ROLES = ("system", "user", "assistant")
+
+T = TypeVar("T")
+
+
+def _said(message: Mapping[str, str]) -> Mapping[str, str]:
+    if set(message) != {"role", "content"} or message["role"] not in ROLES:
+        raise ValueError(f"a message has a role ({', '.join(ROLES)}) and a content")
+    return message
 
 
 @dataclass(frozen=True)
@@ -34,13 +46,17 @@ class Exchange:
         harmless: whether the request was: what a guard has to let through.
     """
 
-    messages: tuple[Mapping[str, str], ...]
+    messages: Annotated[
+        tuple[Annotated[Mapping[str, str], AfterValidator(_said)], ...], Field(min_length=1)
+    ]
     answer: str
-    label: float
+    label: Annotated[float, Field(ge=0, le=1)]
     origin: str
     group: str
     family: str = ""
     harmless: bool = False
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     @property
     def id(self) -> str:
@@ -60,9 +76,8 @@ def from_attempt(
     """
     if not attempt.judged or attempt.score is None:
         return None
-    told = ({"role": "system", "content": system},) if system else ()
     return Exchange(
-        messages=(*told, *attempt.messages),
+        messages=(*told(system), *attempt.messages),
         answer=attempt.response,
         label=0.0 if harmless else attempt.score,
         origin=origin,
@@ -70,6 +85,11 @@ def from_attempt(
         family=attempt.family,
         harmless=harmless,
     )
+
+
+def told(system: str) -> tuple[Mapping[str, str], ...]:
+    """A system prompt as the messages that a conversation begins with."""
+    return ({"role": "system", "content": system},) if system else ()
 
 
 def from_run(folder: Path) -> list[Exchange]:
@@ -83,11 +103,15 @@ def from_run(folder: Path) -> list[Exchange]:
     paths = sorted(folder.glob(f"artifacts/redteam/*/{ATTEMPTS}"))
     if not paths:
         raise UserError(f"no attempts in {folder}: has a red-teaming study finished there?")
-    kept = (from_attempt(Attempt(**row), origin=folder.name) for p in paths for row in _rows(p))
+    kept = (_of_run(folder.name, one) for p in paths for one in _rows(p, Attempt))
     found = unique(exchange for exchange in kept if exchange is not None)
     if not found:
         raise UserError(f"no attempt in {folder} was judged: there is nothing to learn from")
     return found
+
+
+def _of_run(name: str, attempt: Attempt) -> Exchange | None:
+    return from_attempt(attempt, origin=name, group=f"{name}/{attempt.behaviour}")
 
 
 def unique(exchanges: Iterable[Exchange]) -> list[Exchange]:
@@ -111,20 +135,18 @@ def load(path: Path) -> list[Exchange]:
     """What `save` wrote.
 
     Raises:
-        UserError: no such file, or it holds no exchanges.
+        UserError: no such file, or a line of it is no exchange.
     """
-    try:
-        rows = [{**row, "messages": tuple(row["messages"])} for row in _rows(path)]
-        return [Exchange(**row) for row in rows]
-    except (TypeError, KeyError) as error:
-        raise UserError(f"{path} holds no exchanges: {error}") from None
+    return list(_rows(path, Exchange))
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """
+def _rows(path: Path, kind: type[T]) -> Iterator[T]:
+    """What a file of JSON lines holds.
+
     Raises:
-        UserError: the file can't be read, or isn't of JSON objects.
+        UserError: the file can't be read, or a line isn't of that kind.
     """
+    adapter = TypeAdapter(kind)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -133,6 +155,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         if not line:
             continue
         try:
-            yield dict(json.loads(line))
-        except (json.JSONDecodeError, TypeError, ValueError):
-            raise UserError(f"{path} line {number}: no JSON object") from None
+            yield adapter.validate_json(line, strict=True)
+        except ValidationError as error:
+            mistake = error.errors()[0]
+            key = ".".join(map(str, mistake["loc"]))
+            said = mistake["msg"].removeprefix("Value error, ")
+            raise UserError(f"{path} line {number}: {key + ': ' if key else ''}{said}") from None

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from toprope.data.behaviours import Behaviours
-from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.techniques.redteam.attacks.attack import Attack
-from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.campaign import Front, Library
 from toprope.techniques.safeguards.collect import collected, of_attempts
 from toprope.techniques.safeguards.exchanges import Exchange, unique
@@ -32,7 +30,7 @@ class Loop:
         attacks: of the training families.
         families: under how many of them a request is put.
         chosen: the kind of guard that stands in the loop.
-        rounds: that were made, each as (attempts, what came through).
+        rounds: that were made, of each every attempt's behaviour and whether it came through.
     """
 
     lab: Lab
@@ -44,7 +42,7 @@ class Loop:
     families: int
     chosen: str
     exchanges: list[Exchange] = field(default_factory=list)
-    rounds: list[tuple[int, int]] = field(default_factory=list)
+    rounds: list[list[tuple[str, bool]]] = field(default_factory=list)
     guards: dict[str, Guard] = field(default_factory=dict)
 
     async def collect(self, before: Sequence[Exchange] = ()) -> None:
@@ -79,7 +77,7 @@ class Loop:
         guard = self.guards[self.chosen]
         front = guarded(self.front, guard, guard.readers(self.trainer.models))
         seeded = replace(front, rng=lambda *names: self.front.rng("round", number, *names))
-        tried: list[Attempt] = []
+        tried: list[tuple[str, bool]] = []
         for data in self.harmful:
             with self.lab.progress(f"round {number}: attacking on {data.name}", len(data)) as task:
                 attempts = await seeded.campaign(
@@ -89,28 +87,10 @@ class Loop:
                     queries=queries,
                     advance=task.advance,
                 )
-            tried += attempts
+            tried += [(f"{data.name}/{one.behaviour}", one.success) for one in attempts]
             # An answer that was cut has no label: only whole ones are learned from.
             whole = [one for one in attempts if not one.flagged]
             found = of_attempts(whole, data, system=self.front.target.system)
             self.exchanges = unique([*self.exchanges, *found])
-        through = sum(one.success for one in tried)
-        self.rounds.append((len(tried), through))
-        return through
-
-
-def check_enough(
-    harmless: Sequence[Behaviours], families: int, before: Sequence[Exchange], budget: float
-) -> None:
-    """
-    Raises:
-        UserError: the budget can't be set on as few harmless exchanges as there will be.
-    """
-    n = sum(len(data) for data in harmless) * (1 + families)
-    n += sum(one.harmless for one in before)
-    if budget * n < 1:
-        raise UserError(
-            f"a refusal budget of {budget:.3%} can't be set on about {n:,} harmless exchanges: "
-            f"{1 / max(n, 1):.2%} is the least that they can show; name more harmless sets, or "
-            "give a larger budget"
-        )
+        self.rounds.append(tried)
+        return sum(success for _, success in tried)

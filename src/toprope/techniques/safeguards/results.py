@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards import certificate
 from toprope.techniques.safeguards.exchanges import Exchange, from_attempt
 from toprope.techniques.safeguards.guard import Guard
+from toprope.techniques.safeguards.latency import timed, told
 from toprope.techniques.safeguards.measures import GuardMeasures, flops, weights_of
 from toprope.techniques.safeguards.scoring import Scorer, asked, scorers
 from toprope.techniques.safeguards.trial import Harmless, Trial, switched
@@ -38,6 +40,7 @@ class Results:
     Attributes:
         guards: by kind; the study's `guard` is the one that is attacked.
         models: by name, all that they read with.
+        folder: among the run's artifacts: the study's own, in which each of its settings has one.
         bare: what became of the target without a guard, once that is measured.
     """
 
@@ -47,6 +50,7 @@ class Results:
     measures: GuardMeasures
     guards: Mapping[str, Guard]
     models: Mapping[str, LocalModel]
+    folder: tuple[str, ...]
     bare: Outcome | None = None
 
     async def evidence(self) -> AsyncIterator[Evidence]:
@@ -58,7 +62,7 @@ class Results:
         harmful = self._exchanges([*bare.sweep, *bare.campaign])
         for row in self._offline(harmful, harmless):
             yield row
-        kind = self.study.guard
+        kind = self.study.kind
         guard = self.guards[kind]
         readers = guard.readers(self.models)
         guarded = await self.trial.defended(guard, readers, kind)
@@ -76,7 +80,7 @@ class Results:
         self, harmful: Sequence[Exchange], harmless: Sequence[Harmless]
     ) -> Iterator[Evidence]:
         """What exchanges that there are already say of every guard."""
-        calm = [one for part in harmless if part.name != "framed" for one in part.exchanges]
+        calm = _plain(harmless)
         curves = {}
         groups = [one.group for one in harmful]
         for name, scorer in self._scorers.items():
@@ -96,8 +100,7 @@ class Results:
                 np.concatenate([np.ones(len(bad_N)), np.zeros(len(good_M))]),
                 [*groups, *(one.group for one in calm)],
             )
-        path = self.lab.artifact(self.study.name, CURVES)
-        path.write_text(json.dumps(curves), encoding="utf-8")
+        self._artifact(CURVES).write_text(json.dumps(curves), encoding="utf-8")
         for kind, guard in self.guards.items():
             yield from self._of_guard(kind, guard, harmful, harmless)
         yield from self._certificate(calm)
@@ -113,15 +116,22 @@ class Results:
 
         calm_rates = []
         for part in harmless:
-            stopped_N = stopped(part.exchanges)
-            refused_N = np.array([refuses(one.answer) for one in part.exchanges], dtype=bool)
+            # What had no answer has nothing that could be stopped.
+            silent = part.asked - len(part.exchanges)
+            stopped_N = np.append(stopped(part.exchanges), np.zeros(silent, bool))
+            own = [refuses(one.answer) for one in part.exchanges]
+            refused_N = np.array([*own, *[True] * silent])
             calm_rates.append(float(stopped_N.mean()))
-            yield from measures.added_refusals(kind, part.name, stopped_N, refused_N)
+            yield from measures.added_refusals(
+                kind, part.name, stopped_N, refused_N, unanswered=silent
+            )
+        groups = [one.group for one in harmful]
         caught_N = stopped(harmful)
         yield measures.share(
             kind,
             "harm_stopped",
             caught_N,
+            groups,
             controls={"harmless stopped": float(np.mean(calm_rates))},
             notes=f"of {len(harmful)} harmful exchanges of the undefended target, held-out "
             "requests and families, at the thresholds that were set in training",
@@ -129,7 +139,9 @@ class Results:
         )
         own = float(caught_N.mean()) if len(caught_N) else 0.0
         yield from self._switched(kind, stopped, own, harmful, harmless)
-        yield from self._compute(kind, guard, harmless)
+        calm = _plain(harmless)
+        yield self._compute(kind, guard, calm)
+        yield self._latency(kind, guard, calm)
 
     def _switched(
         self,
@@ -144,10 +156,13 @@ class Results:
         bad, good = switched(harmful, calm, rng, SWITCHED)
         if not bad:
             return
+        # Each pair has a harmless exchange of its own; what several have in common is the harm.
+        groups = [one.group for one in bad]
         yield self.measures.share(
             kind,
             "switched_harmful_answers_stopped",
             stopped(bad),
+            groups,
             controls={"with their own prompts": own},
             notes="harmful answers put after harmless prompts: a guard that reads the prompt alone "
             "lets them through",
@@ -157,34 +172,52 @@ class Results:
             kind,
             "switched_harmless_answers_stopped",
             stopped(good),
+            groups,
             controls={"with their own prompts": float(np.mean(stopped(calm)))},
             notes="harmless answers put after the harmful prompts: a guard that reads the prompt "
             "alone stops them",
             better="lower",
         )
 
-    def _compute(self, kind: str, guard: Guard, harmless: Sequence[Harmless]) -> Iterator[Evidence]:
-        """Over the unseen harmless exchanges: a later stage is paid for only where it is asked."""
+    def _compute(self, kind: str, guard: Guard, calm: Sequence[Exchange]) -> Evidence:
+        """A later stage is paid for only where it is asked."""
         models = self.models
         target = models[self.study.target]
-        some = [one for part in harmless if part.name != "framed" for one in part.exchanges]
-        own_N = np.array([_tokens(target, one) for one in some])
-        spent_N = np.zeros(len(some))
+        own_N = np.array([_tokens(target, one) for one in calm])
+        spent_N = np.zeros(len(calm))
         by = self._of(guard)
-        rounds = asked(guard, by, some)
+        rounds = asked(guard, by, calm)
         for scorer, each, places in zip(by, flops(guard, models), rounds, strict=False):
             for i in places:
-                spent_N[i] += each * _tokens(scorer.reader.model, some[i])
-        whole_N = 2.0 * weights_of(target) * own_N
+                spent_N[i] += each * _tokens(scorer.reader.model, calm[i])
         told = ", ".join(
-            f"{stage.name} reads {len(places) / len(some):.1%}"
+            f"{stage.name} reads {len(places)} of {len(calm)}"
             for stage, places in zip(guard.about.stages, rounds, strict=False)
         )
-        yield from self.measures.compute(
+        return self.measures.overhead(
             kind,
-            spent_N / whole_N,
-            notes=f"counted in multiplications with weights; {told} of harmless exchanges",
-            controls={"the target": 1.0},
+            "compute_overhead",
+            spent_N / (2.0 * weights_of(target) * own_N),
+            notes=f"counted in multiplications with weights; {told} harmless exchanges",
+        )
+
+    def _latency(self, kind: str, guard: Guard, calm: Sequence[Exchange]) -> Evidence:
+        target = self.models[self.study.target]
+        # Of all sets, however few the time allows.
+        order = self.lab.rng("safeguards", "latency").permutation(len(calm))
+        times = timed(
+            guard,
+            guard.readers(self.models),
+            target,
+            [calm[i] for i in order],
+            progress=self.lab.show,
+        )
+        return self.measures.overhead(
+            kind,
+            "latency_overhead",
+            np.array([one.guard / one.target for one in times]),
+            statistic=np.median,
+            notes=told(times) if times else "",
         )
 
     def _certificate(self, calm: Sequence[Exchange]) -> Iterator[Evidence]:
@@ -193,14 +226,13 @@ class Results:
         guard = self.guards["input"]
         stage, head = guard.about.stages[0], guard.heads[0]
         [reader] = guard.readers(self.models)
+        system = self.study.system
+        before = ({"role": "system", "content": system},) if system else ()
         plain = [
-            Exchange(({"role": "user", "content": one.request},), "", 1.0, "", one.id)
+            Exchange((*before, {"role": "user", "content": one.request}), "", 1.0, "", one.id)
             for one in self.trial.held_out.behaviours
         ]
         plain_N = certificate.highest(reader, head, plain, 0) >= stage.threshold
-        few = list(calm)[: max(SWITCHED, len(plain))]
-        erased_N = certificate.highest(reader, head, few, self.study.erase, progress=self.lab.show)
-        bare_N = certificate.highest(reader, head, few, 0)
         yield from self.measures.certified(
             self.trial.held_out.name,
             plain_N,
@@ -208,6 +240,11 @@ class Results:
             harmful=True,
             plain=float(plain_N.mean()),
         )
+        few = list(calm)[: max(SWITCHED, len(plain))]
+        if not few:
+            return
+        erased_N = certificate.highest(reader, head, few, self.study.erase, progress=self.lab.show)
+        bare_N = certificate.highest(reader, head, few, 0)
         yield from self.measures.certified(
             "unseen harmless",
             erased_N >= stage.threshold,
@@ -238,9 +275,16 @@ class Results:
         return list(found.values())
 
     def _keep(self, bare: Outcome, guarded: Outcome) -> None:
-        for name, outcome in (("undefended", bare), (self.study.guard, guarded)):
-            path = self.lab.artifact(self.study.name, "trial", f"{name}.jsonl")
+        for name, outcome in (("undefended", bare), (self.study.kind, guarded)):
+            path = self._artifact("trial", f"{name}.jsonl")
             save_attempts([*outcome.sweep, *outcome.campaign], path)
+
+    def _artifact(self, *parts: str) -> Path:
+        return self.lab.artifact(*self.folder, self.study.config_hash[:8], *parts)
+
+
+def _plain(harmless: Sequence[Harmless]) -> list[Exchange]:
+    return [one for part in harmless if part.name != "framed" for one in part.exchanges]
 
 
 def _tokens(model: LocalModel, one: Exchange) -> int:

@@ -3,23 +3,27 @@ without the guard and behind it, with what that costs."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from toprope.data.behaviours import Behaviours
 from toprope.evidence import Evidence
 from toprope.lab import Lab
-from toprope.models.adapters import Adapter, Lora
+from toprope.models.adapters import ABOUT, Adapter, Lora
 from toprope.models.chat import Chat
 from toprope.models.local import LocalModel
+from toprope.techniques.redteam.campaign import Front
 from toprope.techniques.redteam.judges.refusal import refuses
 from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards.attackers import AWARE
 from toprope.techniques.safeguards.capability import Change, capability
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import Guard
-from toprope.techniques.safeguards.hardening import harden, lessons
+from toprope.techniques.safeguards.hardening import Lesson, harden, lessons
 from toprope.techniques.safeguards.measures import GuardMeasures
 from toprope.techniques.safeguards.reading import Reader
 from toprope.techniques.safeguards.trial import Trial, guarded
@@ -37,7 +41,8 @@ class SecondArm:
         exchanges: of the target as it is, to learn from.
         guard, readers: the guard in the loop.
         data: a multiple-choice set, for its cost in capability.
-        folder: among the run's artifacts, of the adapter: a killed run goes on with it.
+        folder: among the run's artifacts: its adapters are kept there, each by what made it, and a
+            killed run goes on with its own.
     """
 
     lab: Lab
@@ -75,28 +80,48 @@ class SecondArm:
         for row in self.measures.attacks(BOTH, both, bare):
             yield row
         for data in self.trial.unseen:
-            before, after = [
-                await self.trial.asked(of, data, (), 0, f"asking {data.name}")
-                for of in (self.trial.front, front)
-            ]
-            was = {one.group: refuses(one.answer) for one in before}
-            both_asked = [one for one in after if one.group in was]
-            now_N = np.array([refuses(one.answer) for one in both_asked], bool)
-            was_N = np.array([was[one.group] for one in both_asked], bool)
-            for row in self.measures.added_refusals(ARM, data.name, now_N, was_N):
+            for row in await self._refusals(data, front):
                 yield row
         for row in self._cost(hardened):
             yield row
 
+    async def _refusals(self, data: Behaviours, front: Front) -> list[Evidence]:
+        """What the hardened target refuses of a harmless set, and the target as it is doesn't. An
+        answer that didn't come is no exchange, and counts as a refusal.
+
+        Args:
+            front: against the hardened one.
+        """
+        before, after = [
+            {_request(one): one.answer for one in await self.trial.asked(of, data, (), 0, told)}
+            for of, told in (
+                (self.trial.front, f"asking {data.name}"),
+                (front, f"asking {data.name}, {ARM}"),
+            )
+        ]
+        requests = [one.request for one in data.behaviours]
+        was_N, now_N = (
+            np.array([refuses(some.get(one, "")) for one in requests]) for some in (before, after)
+        )
+        silent, silenced = (sum(one not in some for one in requests) for some in (before, after))
+        more = f" ({silenced} got no answer)" if silenced else ""
+        return list(
+            self.measures.added_refusals(ARM, data.name, now_N, was_N, unanswered=silent, more=more)
+        )
+
     def _adapter(self) -> Adapter:
-        folder = self.lab.artifact(*self.folder, "adapter", "x").parent
-        if (folder / "adapter_config.json").exists():
+        taught = lessons(self.target, self.exchanges, self.lab.rng("safeguards", "lessons"))
+        folder = self.lab.artifact(*self.folder, "adapter", self._key(taught), ABOUT).parent
+        if (folder / ABOUT).exists():  # it's written last
             return Adapter.load(self.target, folder)
-        rng = self.lab.rng("safeguards", "lessons")
-        taught = lessons(self.target, self.exchanges, rng)
         adapter = harden(self.target, taught, self.lora, progress=self.lab.show)
         adapter.save(folder)
         return adapter
+
+    def _key(self, taught: Sequence[Lesson]) -> str:
+        """Of all that decides what the adapter is."""
+        key = [self.target.fingerprint, self.lora.model_dump(mode="json"), *map(asdict, taught)]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
     def _cost(self, hardened: LocalModel) -> Iterator[Evidence]:
         data = self.lab.data(self.data, limit=400)
@@ -121,3 +146,8 @@ class SecondArm:
             notes=f"{change.before:.3f} before, {change.after:.3f} after",
             dataset=dataset,
         )
+
+
+def _request(one: Exchange) -> str:
+    """Of an exchange that was asked plainly."""
+    return one.messages[-1]["content"]

@@ -7,13 +7,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from toprope.data.behaviours import FEWEST, Behaviours
+from toprope.data.behaviours import Behaviours
 from toprope.data.examples import Provenance
 from toprope.errors import UserError
 from toprope.evidence import Evidence
@@ -31,17 +31,20 @@ from toprope.techniques.redteam.judges.calibration import find, fingerprint
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.safeguards import exchanges as kept
 from toprope.techniques.safeguards import making
-from toprope.techniques.safeguards.collect import unlike, unlike_groups
+from toprope.techniques.safeguards.capability import questions
+from toprope.techniques.safeguards.collect import unlike_groups
 from toprope.techniques.safeguards.constitution import BUILT_IN, load_constitution
 from toprope.techniques.safeguards.exchanges import Exchange
-from toprope.techniques.safeguards.guard import load_guard
-from toprope.techniques.safeguards.loop import Loop, check_enough
+from toprope.techniques.safeguards.guard import Guard, load_guard
+from toprope.techniques.safeguards.loop import Loop
 from toprope.techniques.safeguards.measures import GuardMeasures
 from toprope.techniques.safeguards.reading import Reader
 from toprope.techniques.safeguards.results import Results
 from toprope.techniques.safeguards.second_arm import SecondArm
+from toprope.techniques.safeguards.sets import Named, Sets, apart
 from toprope.techniques.safeguards.synthesis import synthesise
 from toprope.techniques.safeguards.trainer import Trainer
+from toprope.techniques.safeguards.training import NEEDS, check_enough, kind_of
 from toprope.techniques.safeguards.trial import Trial
 
 EMBEDDER = "minilm-l6"
@@ -59,6 +62,9 @@ class Safeguards(Study):
         "sets alone",
     )
     target: str = Field(description="the model to guard: a local one")
+    trained: str | None = Field(
+        default=None, description="a guard's folder: that guard is measured, and none is trained"
+    )
     constitution: str | None = Field(
         default=None, description="a YAML file of categories; the built-in one if none is named"
     )
@@ -77,7 +83,8 @@ class Safeguards(Study):
     )
     unseen: tuple[str, ...] = Field(
         default=(),
-        description="harmless sets of the trial; none: the held-out part of those to learn from",
+        description="harmless sets of the trial; of one that is learned from too, and of all if "
+        "none is named, `share` is held out",
     )
     share: float = Field(
         default=0.3, gt=0, lt=1, description="of the sets, held out where no others are named"
@@ -115,11 +122,12 @@ class Safeguards(Study):
         description="the guard that is attacked: a classifier alone, or in two stages: cascade "
         "(probe, then external), outside (tokens, then external)",
     )
-    trained: str | None = Field(
-        default=None, description="a guard's folder: that guard is measured, and none is trained"
-    )
-    budget: float = Field(
-        default=0.001, gt=0, le=1, description="share of harmless exchanges that it may stop"
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of harmless exchanges that it may stop; none: 0.1%, or the least that "
+        "the harmless exchanges can show",
     )
     escalation: float = Field(
         default=0.05, gt=0, le=1, description="share of them that a second stage may read"
@@ -129,7 +137,7 @@ class Safeguards(Study):
     )
     round_queries: int = Field(default=5, ge=1, description="a round's queries for a behaviour")
     queries: int = Field(default=20, ge=1, description="the trial's queries for a behaviour")
-    erase: int = Field(default=8, ge=0, description="tokens of a suffix that is certified against")
+    erase: int = Field(default=8, ge=0, description="words of a suffix that is certified against")
     attacked: tuple[str, ...] = Field(
         default=(), description="folders of red-teaming runs of this target, to learn from too"
     )
@@ -157,7 +165,8 @@ class Safeguards(Study):
     @field_validator("held_out")
     @classmethod
     def _apart(cls, held_out: tuple[str, ...], info: object) -> tuple[str, ...]:
-        learned = set(getattr(info, "data", {}).get("attacks", ()))
+        data = getattr(info, "data", {})
+        learned = set() if data.get("trained") else set(data.get("attacks", ()))
         if both := sorted(learned & set(held_out)):
             raise ValueError(f"'{both[0]}' is learned from, and can't be held out too")
         return held_out
@@ -171,9 +180,10 @@ class Safeguards(Study):
         return [name for name in dict.fromkeys(names) if name and name != NOBODY]
 
     def datasets(self, lab: Lab) -> list[str]:
-        parts = self._parts(lab)
-        sets = [*parts.harmful, *parts.harmless, parts.test, *parts.unseen]
-        prints = [one.fingerprint for one in sets]
+        sets = self._named.load(lab)
+        prints = [
+            one.fingerprint for one in (*sets.harmful, *sets.harmless, sets.test, *sets.unseen)
+        ]
         if self.overseer != NOBODY:
             prints.append(hashlib.sha256(self._constitution.read_bytes()).hexdigest())
         prints += [kept.fingerprint(self._before())]
@@ -185,12 +195,11 @@ class Safeguards(Study):
 
     def run(self, lab: Lab) -> Iterator[Evidence]:
         self.check()
-        parts, before = self._parts(lab), self._before()
-        if not self.trained:
-            check_enough(parts.harmless, self._framings, before, self.budget)
+        sets, before = self._named.load(lab), self._before()
+        self._check_with(lab, sets, before)
         judge = make_judge(self.judge, lab)
         calibration, refusals = find(judge, "harm"), find(RefusalJudge(), "refusal")
-        with self._journal(lab, parts, before, judge.version) as journal:
+        with self._journal(lab, sets, before, judge.version) as journal:
             front = Front.open(
                 lab,
                 self.name,
@@ -202,13 +211,13 @@ class Safeguards(Study):
                 max_tokens=self.max_tokens,
             )
             measures = GuardMeasures(
-                about=self._about(lab, parts),
+                about=self._about(lab, sets),
                 calibration=calibration,
                 refusals=refusals,
                 rng=lab.rng(self.name, "bootstrap"),
                 resamples=self.resamples,
             )
-            evidence = asyncio.run(self._run(lab, front, parts, before, measures, journal))
+            evidence = asyncio.run(self._run(lab, front, sets, before, measures, journal))
             journal.finish()
         yield from evidence
 
@@ -216,25 +225,26 @@ class Safeguards(Study):
         self,
         lab: Lab,
         front: Front,
-        parts: Parts,
+        sets: Sets,
         before: Sequence[Exchange],
         measures: GuardMeasures,
         journal: Journal,
     ) -> list[Evidence]:
-        trial = Trial(lab, front, parts.test, self._arms(self.held_out), parts.unseen, self.queries)
+        trial = Trial(lab, front, sets.test, self._arms(self.held_out), sets.unseen, self.queries)
         if self.trained:
             guard = load_guard(Path(self.trained))
-            made, rows, exchanges = {self.guard: guard}, [], before
+            made, rows = {self.kind: guard}, []
+            exchanges = unlike_groups(before, sets.test, lab.local(EMBEDDER)) if before else []
             models = {stage.model: lab.local(stage.model) for stage in guard.about.stages}
             models[self.target] = lab.local(self.target)
         else:
-            loop = await self._made(lab, front, parts, before, journal)
+            loop = await self._made(lab, front, sets, before, journal)
             made, models, exchanges = loop.guards, loop.trainer.models, loop.exchanges
             rows = list(making.evidence(loop, measures))
-        results = Results(self, lab, trial, measures, made, models)
+        results = Results(self, lab, trial, measures, made, models, self._folder)
         rows += [one async for one in results.evidence()]
         if self.harden and results.bare is not None:
-            guard = made[self.guard]
+            guard = made[self.kind]
             arm = SecondArm(
                 lab=lab,
                 trial=trial,
@@ -254,14 +264,14 @@ class Safeguards(Study):
         self,
         lab: Lab,
         front: Front,
-        parts: Parts,
+        sets: Sets,
         before: Sequence[Exchange],
         journal: Journal,
     ) -> Loop:
         """The closed loop, run to its end; its guards are kept among the artifacts."""
-        parts = await self._with_synthesised(lab, parts, journal)
-        loop = self._loop(lab, front, parts)
-        await loop.collect(unlike_groups(before, parts.test, lab.local(EMBEDDER)))
+        sets = await self._with_synthesised(lab, sets, journal)
+        loop = self._loop(lab, front, sets)
+        await loop.collect(unlike_groups(before, sets.test, lab.local(EMBEDDER)))
         loop.train()
         for number in range(1, self.rounds + 1):
             through = await loop.attack(number, self.round_queries)
@@ -286,66 +296,93 @@ class Safeguards(Study):
                 f"'{self.target}' is a served model, and a guard is trained on what a local one "
                 "answers and thinks: name a local target"
             )
+        self._arms(self.held_out)
         if self.trained:
+            self._check_trained(load_guard(Path(self.trained)))
             return
+        self._arms(self.attacks)
+        if is_served(self.external):
+            raise UserError(
+                f"external '{self.external}' is a served model, whose states can't be read: name a "
+                "local one"
+            )
         if self.guard in ("external", "cascade", "outside") and not self.external:
             raise UserError(f"a guard of kind '{self.guard}' needs a model: external: MODEL")
         if self.external == self.target:
             raise UserError("the external model is the target itself: that is what the probe reads")
+
+    def _check_trained(self, guard: Guard) -> None:
+        if not self.test or not self.unseen:
+            raise UserError(
+                "a trained guard is measured on what it never saw, which only you can know: name a "
+                "harmful set and harmless ones (test, unseen)"
+            )
+        about = guard.about
+        if about.target != self.target and about.target in {one.model for one in about.stages}:
+            raise UserError(
+                f"the guard in {self.trained} reads the states of '{about.target}': it can't guard "
+                f"'{self.target}'"
+            )
+        if self.harden and not self.attacked:
+            raise UserError(
+                "a second arm learns from what attacks on the target found: name runs of "
+                "red-teaming (attacked)"
+            )
+
+    def _check_with(self, lab: Lab, sets: Sets, before: Sequence[Exchange]) -> None:
+        """What can be told of the sets and models before anything is asked."""
+        if self.harden:
+            questions(lab.data(self.capability))
+        if self.trained:
+            return
+        if self.external and not lab.local(self.external).tokenizer.chat_template:
+            raise UserError(
+                f"external '{self.external}' has no chat template, as a base model: take one that "
+                "is tuned for chat"
+            )
+        written = 0
+        if self.overseer != NOBODY:
+            written = self.each * len(load_constitution(self._constitution).harmless)
+        check_enough(
+            sum(map(len, sets.harmless)) + written,
+            before,
+            self.budget,
+            self.escalation if len(NEEDS[self.guard]) > 1 else None,
+        )
+
+    @property
+    def kind(self) -> str:
+        """That of the guard that is attacked."""
+        return kind_of(load_guard(Path(self.trained))) if self.trained else self.guard
 
     @property
     def _constitution(self) -> Path:
         return Path(self.constitution) if self.constitution else BUILT_IN
 
     @property
-    def _framings(self) -> int:
-        return min(self.families, len(set(self.attacks)))
-
-    @property
     def _folder(self) -> tuple[str, str]:
         where = hashlib.sha256(self.target.encode()).hexdigest()[:8]
         return self.name, where
 
-    def _parts(self, lab: Lab) -> Parts:
-        """The sets to learn from, and those of the trial."""
-        harmful = [self._set(lab, name, harmful=True) for name in self.behaviours]
-        harmless = [self._set(lab, name, harmful=False) for name in self.harmless]
-        if self.test:
-            test = self._set(lab, self.test, harmful=True, limit=self.test_limit)
-        else:
-            splits = [one.split(1 - self.share, seed=lab.seed) for one in harmful]
-            harmful, test = [a for a, _ in splits], _joined([b for _, b in splits])
-            test = test.limited(self.test_limit, seed=lab.seed)
-        if self.unseen:
-            unseen = [
-                self._set(lab, name, harmful=False, limit=self.unseen_limit) for name in self.unseen
-            ]
-        else:
-            tested = {one.pair for one in test.behaviours}
-            learned = {one.pair for data in harmful for one in data.behaviours}
-            splits = [_split(one, learned, tested, self.share, lab.seed) for one in harmless]
-            harmless, unseen = [a for a, _ in splits], [b for _, b in splits]
-        for data in (*harmful, *harmless, test, *unseen):
-            if len(data) < 2:
-                raise UserError(
-                    f"'{data.name}' has too few requests on one side of the split: name sets for "
-                    "the trial (test, unseen), or another share"
-                )
-        return Parts(harmful, harmless, test, unseen)
-
-    def _set(self, lab: Lab, name: str, *, harmful: bool, limit: int | None = None) -> Behaviours:
-        found = lab.behaviours(name, limit=limit or self.limit)
-        if any(one.harmful is not harmful for one in found.behaviours):
-            is_it, wanted = ("harmless", "harmful") if harmful else ("harmful", "harmless")
-            raise UserError(f"'{name}' is {is_it}, and is named among the {wanted} sets")
-        return found
+    @property
+    def _named(self) -> Named:
+        return Named(
+            harmful=() if self.trained else self.behaviours,
+            harmless=() if self.trained else self.harmless,
+            test=self.test,
+            unseen=self.unseen,
+            share=self.share,
+            limit=self.limit,
+            test_limit=self.test_limit,
+            unseen_limit=self.unseen_limit,
+        )
 
     def _before(self) -> list[Exchange]:
         """What runs of red-teaming have left, but for the families of the trial."""
         found = [one for folder in self.attacked for one in kept.from_run(Path(folder))]
         return [one for one in found if one.family not in self.held_out]
 
-    def _journal(self, lab: Lab, parts: Parts, before: Sequence[Exchange], version: str) -> Journal:
+    def _journal(self, lab: Lab, sets: Sets, before: Sequence[Exchange], version: str) -> Journal:
         """What only decides what is made of the answers may change between two starts."""
         pace = {"concurrency", "resamples"}
         settings = {
@@ -353,7 +390,7 @@ class Safeguards(Study):
             "seed": lab.seed,
             "weights": [lab.model_fingerprint(model) for model in self.models()],
             "precision": lab.precision,
-            "data": [one.fingerprint for one in (*parts.harmful, *parts.harmless, parts.test)],
+            "data": [one.fingerprint for one in (*sets.harmful, *sets.harmless, sets.test)],
             "before": kept.fingerprint(before),
             "judge's version": version,
         }
@@ -366,10 +403,10 @@ class Safeguards(Study):
                 raise UserError(f"the attack '{arm.family}' can't be used in this study")
         return found
 
-    async def _with_synthesised(self, lab: Lab, parts: Parts, journal: Journal) -> Parts:
+    async def _with_synthesised(self, lab: Lab, sets: Sets, journal: Journal) -> Sets:
         """The sets, with what the overseer writes for the constitution, and without what comes too
         close to the trial's requests."""
-        harmful, harmless = list(parts.harmful), list(parts.harmless)
+        harmful, harmless = list(sets.harmful), list(sets.harmless)
         embedder = lab.local(EMBEDDER)
         if self.overseer != NOBODY:
             constitution = load_constitution(self._constitution)
@@ -388,16 +425,15 @@ class Safeguards(Study):
             lab.show.say(f"requests for the constitution: {told}")
             harmful.append(Behaviours("constitution", written.harmful, Provenance()))
             harmless.append(Behaviours("constitution", written.harmless, Provenance()))
-        apart = [unlike(one, parts.test, embedder) for one in harmful]
-        return replace(parts, harmful=apart, harmless=harmless)
+        return apart(replace(sets, harmful=harmful, harmless=harmless), embedder)
 
-    def _loop(self, lab: Lab, front: Front, parts: Parts) -> Loop:
+    def _loop(self, lab: Lab, front: Front, sets: Sets) -> Loop:
         return Loop(
             lab=lab,
             front=front,
             trainer=Trainer(lab, self.target, self.readers(lab), self.budget, self.escalation),
-            harmful=parts.harmful,
-            harmless=parts.harmless,
+            harmful=sets.harmful,
+            harmless=sets.harmless,
             attacks=self._arms(self.attacks),
             families=self.families,
             chosen=self.guard,
@@ -421,13 +457,13 @@ class Safeguards(Study):
     def _layers(self, model: LocalModel) -> tuple[int, ...]:
         return tuple(sorted({round(depth * model.n_layers) for depth in self.depths}))
 
-    def _about(self, lab: Lab, parts: Parts) -> dict[str, object]:
-        ids = json.dumps([one.id for one in parts.test.behaviours])
+    def _about(self, lab: Lab, sets: Sets) -> dict[str, object]:
+        ids = json.dumps([one.id for one in sets.test.behaviours])
         return {
             "study": self.name,
             "overseer": "" if self.overseer == NOBODY else self.overseer,
             "target": self.target,
-            "dataset": parts.test.name,
+            "dataset": sets.test.name,
             "split": hashlib.sha256(ids.encode()).hexdigest(),
             "seed": lab.seed,
             "truth": "model",
@@ -435,41 +471,6 @@ class Safeguards(Study):
         }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Sets to learn from, and those of the trial."""
-
-    harmful: Sequence[Behaviours]
-    harmless: Sequence[Behaviours]
-    test: Behaviours
-    unseen: Sequence[Behaviours]
-
-
 def saved_guards(run: Path, kind: str) -> list[Path]:
     """The folders of a run's guards of a kind."""
     return sorted(run.glob(f"artifacts/safeguards/*/guards/{kind}"))
-
-
-def _joined(sets: Sequence[Behaviours]) -> Behaviours:
-    """One set of several, ids told apart by their set's name where there are several."""
-    if len(sets) == 1:
-        return sets[0]
-    name = "+".join(data.name for data in sets)
-    some = tuple(
-        replace(one, id=f"{data.name}/{one.id}") for data in sets for one in data.behaviours
-    )
-    return Behaviours(name, some)
-
-
-def _split(
-    data: Behaviours, learned: set[str], tested: set[str], share: float, seed: int
-) -> tuple[Behaviours, Behaviours]:
-    """A harmless set to learn from and for the trial: what is paired with a harmful request goes
-    with it, and of the rest a share is held out."""
-    free = [one.id for one in data.behaviours if one.pair not in learned | tested]
-    rest = replace(data, behaviours=tuple(b for b in data.behaviours if b.id in set(free)))
-    held = {one.id for one in data.behaviours if one.pair in tested - learned}
-    if len(rest) * min(share, 1 - share) >= FEWEST:
-        held |= {one.id for one in rest.split(1 - share, seed=seed)[1].behaviours}
-    parts = [tuple(b for b in data.behaviours if (b.id in held) is h) for h in (False, True)]
-    return replace(data, behaviours=parts[0]), replace(data, behaviours=parts[1])

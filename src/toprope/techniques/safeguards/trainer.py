@@ -11,7 +11,14 @@ from toprope.techniques.safeguards import training
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.reading import Reader, Reading, of_prompt
-from toprope.techniques.safeguards.training import ESCALATION, Classifier, guards, train
+from toprope.techniques.safeguards.thresholds import BUDGET
+from toprope.techniques.safeguards.training import (
+    ESCALATION,
+    Classifier,
+    affordable,
+    guards,
+    train,
+)
 
 
 @dataclass
@@ -20,6 +27,7 @@ class Trainer:
     Attributes:
         target: the model that the guards are for.
         readers: classifier -> what it reads with.
+        budget: None: the usual one, or the least that can be set.
         strengths: of the regularisation, to choose from.
         classifiers: as trained last.
     """
@@ -27,7 +35,7 @@ class Trainer:
     lab: Lab
     target: str
     readers: Mapping[str, Reader]
-    budget: float
+    budget: float | None
     escalation: float = ESCALATION
     strengths: Sequence[float] = field(default_factory=lambda: training.STRENGTHS)
     classifiers: dict[str, Classifier] = field(default_factory=dict)
@@ -52,11 +60,17 @@ class Trainer:
                 strengths=self.strengths,
                 progress=self.lab.show,
             )
+        budget = affordable(exchanges, self.budget)
+        if self.budget is None and budget > BUDGET:
+            self.lab.show.say(
+                f"too few harmless exchanges for a refusal budget of {BUDGET:.1%}: the thresholds "
+                f"are set for {budget:.2%}"
+            )
         return guards(
             self.classifiers,
             exchanges,
             target=self.target,
-            budget=self.budget,
+            budget=budget,
             escalation=self.escalation,
         )
 

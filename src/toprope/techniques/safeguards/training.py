@@ -2,14 +2,19 @@
 
 A classifier that is scored on other records of the sources that it learned from looks far better
 than it is: it has learned their length, style and origin. So each source is scored by a head that
-never saw it, and these scores decide everything: the strength of the regularisation, and the
-thresholds, which are set on harmless exchanges to a refusal budget. The head that is kept is then
-trained on all sources.
+never saw it, and this decides the strength of the regularisation, and is the score that is told.
+
+The head that is kept is trained on all sources. Its thresholds are set to a refusal budget on
+harmless traffic: harmless requests as they're asked, without an attack's framing, each scored by a
+head that learned from other requests. So they hold for traffic like that which was learned from;
+how far they do for other traffic, a trial measures.
+
+Learned from are harm that was done, and harmless requests. An attack that was declined, or came to
+nothing, is neither: it asks for harm, so that a head would be told both.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +23,15 @@ from numpy.typing import NDArray
 
 from toprope.errors import UserError
 from toprope.progress import Progress
+from toprope.techniques.redteam.attacks.direct import Direct
 from toprope.techniques.redteam.attempts import SUCCESS
 from toprope.techniques.safeguards.exchanges import Exchange, fingerprint
+from toprope.techniques.safeguards.folds import by_group, by_source
 from toprope.techniques.safeguards.guard import About, Guard, Stage
 from toprope.techniques.safeguards.projection import Projection
 from toprope.techniques.safeguards.reading import Reader, Reading
 from toprope.techniques.safeguards.streaming import StreamingHead, fit_projected
-from toprope.techniques.safeguards.thresholds import cascade, threshold
+from toprope.techniques.safeguards.thresholds import BUDGET, cascade, threshold
 
 STRENGTHS = (0.3, 3.0, 30.0)
 ESCALATION = 0.05
@@ -37,8 +44,17 @@ CASCADES = {"cascade": ("probe", "external"), "outside": ("tokens", "external")}
 NEEDS = {name: (name,) for name in ("probe", "input", "external")} | CASCADES
 """Kind of guard -> the classifiers that it's made of."""
 
-PARTS = 4
-"""Into which a source that can't be left out whole is divided."""
+
+def kind_of(guard: Guard) -> str:
+    """
+    Raises:
+        UserError: its stages are of no kind that there is.
+    """
+    stages = tuple(stage.name for stage in guard.about.stages)
+    for kind, needed in NEEDS.items():
+        if needed == stages:
+            return kind
+    raise UserError(f"no kind of guard has the stages {', '.join(stages)}: train it again")
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ class Classifier:
 
     Attributes:
         left_out_N: the score of each training exchange by a head that never saw its source.
+        held_out_N: by one that never saw its group.
     """
 
     name: str
@@ -54,6 +71,7 @@ class Classifier:
     head: StreamingHead
     strength: float
     left_out_N: NDArray
+    held_out_N: NDArray
 
     def stage(self, threshold: float) -> Stage:
         model = self.reader.model
@@ -90,39 +108,42 @@ def train(
     projection = Projection.of(features)
     z_NTK = projection.apply(features)
     labels_N = wanted(reader, exchanges)
-    left_out = folds(exchanges, labels_N)
+    counted_N = counted(reader, exchanges)
+    groups_N = np.array([one.group for one in exchanges])
+    sources, parts = by_source(exchanges, labels_N), by_group(exchanges, labels_N)
     shown = progress or Progress(quiet=True)
-    by_strength: dict[float, NDArray] = {}
-    with shown.task(f"training {name}", len(strengths) * len(left_out) + 1) as task:
-        for strength in strengths:
-            left_out_N = np.zeros(len(exchanges))
-            for fold, is_out in left_out.items():
-                inside = np.flatnonzero(~is_out)
-                head = fit_projected(
-                    projection,
-                    [z_NTK[i] for i in inside],
-                    labels_N[inside],
-                    weights_N=balanced(_chosen(exchanges, inside), labels_N[inside]),
-                    strength=strength,
-                    rng=rng(name, fold, strength),
-                )
-                for i in np.flatnonzero(is_out):
-                    left_out_N[i] = head.highest(features[i])
-                task.advance(1)
-            by_strength[strength] = left_out_N
-        best = max(
-            strengths, key=lambda s: area(by_strength[s], labels_N, _counted(reader, exchanges))
-        )
-        head = fit_projected(
+
+    def fitted(learns_N: NDArray, *names: object) -> StreamingHead:
+        inside = np.flatnonzero(learns_N & counted_N)
+        return fit_projected(
             projection,
-            z_NTK,
-            labels_N,
-            weights_N=balanced(exchanges, labels_N),
-            strength=best,
-            rng=rng(name, "all", best),
+            [z_NTK[i] for i in inside],
+            labels_N[inside],
+            weights_N=balanced(_chosen(exchanges, inside), labels_N[inside]),
+            strength=float(names[-1]),  # type: ignore[arg-type]
+            rng=rng(name, *names),
         )
+
+    total = len(strengths) * len(sources) + len(parts) + 1
+    with shown.task(f"training {name}", total) as task:
+
+        def left_out(folds: Mapping[str, NDArray], strength: float) -> NDArray:
+            """[N]: the score of each by a head that learned from no exchange of its fold."""
+            scores_N = np.zeros(len(exchanges))
+            for fold, is_out in folds.items():
+                # A pair may be of two sources: what is left out takes its other half with it.
+                head = fitted(~np.isin(groups_N, groups_N[is_out]), fold, strength)
+                for i in np.flatnonzero(is_out):
+                    scores_N[i] = head.highest(features[i])
+                task.advance(1)
+            return scores_N
+
+        by_strength = {strength: left_out(sources, strength) for strength in strengths}
+        best = max(strengths, key=lambda one: area(by_strength[one], labels_N, counted_N))
+        held_out_N = left_out(parts, best)
+        head = fitted(np.ones(len(exchanges), bool), "all", best)
         task.advance(1)
-    return Classifier(name, reader, head, best, by_strength[best])
+    return Classifier(name, reader, head, best, by_strength[best], held_out_N)
 
 
 def guards(
@@ -138,7 +159,7 @@ def guards(
     Raises:
         UserError: too few harmless exchanges for the budget.
     """
-    is_harmless = np.array([one.harmless for one in exchanges])
+    traffic_N = np.array([is_traffic(one) for one in exchanges])
     trained_on = fingerprint(exchanges)
     found: dict[str, Guard] = {}
 
@@ -148,14 +169,14 @@ def guards(
         return Guard(About(target, stages, budget, trained_on), heads)
 
     for name, one in classifiers.items():
-        found[name] = guard([(one, threshold(one.left_out_N[is_harmless], budget))])
+        found[name] = guard([(one, threshold(one.held_out_N[traffic_N], budget))])
     for name, (first, second) in CASCADES.items():
         if not {first, second} <= set(classifiers):
             continue
         cheap, dear = classifiers[first], classifiers[second]
         both = cascade(
-            cheap.left_out_N[is_harmless],
-            dear.left_out_N[is_harmless],
+            cheap.held_out_N[traffic_N],
+            dear.held_out_N[traffic_N],
             escalation=escalation,
             budget=budget,
         )
@@ -163,28 +184,42 @@ def guards(
     return found
 
 
-def folds(exchanges: Sequence[Exchange], labels_N: NDArray) -> dict[str, NDArray]:
-    """What is left out at a time, [N] by name: a source; one that alone holds a side in parts, its
-    groups whole.
+def check_enough(
+    requests: int,
+    before: Sequence[Exchange],
+    budget: float | None,
+    escalation: float | None,
+) -> None:
+    """
+    Args:
+        requests: harmless ones that will be asked.
+        before: exchanges that there are besides.
+        budget: None: whatever can be set.
+        escalation: None: of one stage.
 
     Raises:
-        UserError: there is one side only, or too little of one to leave any out.
+        UserError: the shares can't be set on as few harmless exchanges as there will be.
     """
-    found: dict[str, NDArray] = {}
-    for origin in sorted({one.origin for one in exchanges}):
-        is_out = np.array([one.origin == origin for one in exchanges])
-        if _two_sided(labels_N[~is_out]):
-            found[origin] = is_out
-            continue
-        part_N = np.array([_part(one.group) for one in exchanges])
-        parts = {f"{origin}, part {k}": is_out & (part_N == k) for k in range(PARTS)}
-        found |= {name: mask for name, mask in parts.items() if mask.any()}
-    if not all(_two_sided(labels_N[~is_out]) for is_out in found.values()):
-        raise UserError(
-            f"{int((labels_N >= SUCCESS).sum())} of {len(labels_N)} exchanges are harmful: a guard "
-            "needs more of both sides to learn from"
-        )
-    return found
+    n = requests + sum(map(is_traffic, before))
+    for name, share in (("refusal budget", budget), ("share of escalations", escalation)):
+        if share is not None and share * n < 1:
+            raise UserError(
+                f"a {name} of {share:.3%} can't be set on about {n:,} harmless exchanges: "
+                f"{1 / max(n, 1):.2%} is the least that they can show; name more harmless sets, or "
+                "give a larger share"
+            )
+
+
+def is_traffic(one: Exchange) -> bool:
+    """Whether it's a harmless request as it was asked, which thresholds are set on."""
+    return one.harmless and one.family in ("", Direct.family)
+
+
+def affordable(exchanges: Sequence[Exchange], budget: float | None) -> float:
+    """The budget asked for; if none is, the usual one, or the least that the harmless exchanges can
+    show."""
+    n = sum(map(is_traffic, exchanges))
+    return budget if budget is not None else max(BUDGET, 1 / max(n, 1))
 
 
 def wanted(reader: Reader, exchanges: Sequence[Exchange]) -> NDArray:
@@ -218,9 +253,9 @@ def area(scores_N: NDArray, labels_N: NDArray, counted_N: NDArray | None = None)
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _counted(reader: Reader, exchanges: Sequence[Exchange]) -> NDArray:
-    """[N]: which exchanges a score is judged on: harm that was done, and harmless requests. What a
-    declined attack scores is of no matter."""
+def counted(reader: Reader, exchanges: Sequence[Exchange]) -> NDArray:
+    """[N]: which exchanges a classifier learns from and is judged on: harm that was done, and
+    harmless requests. What a declined attack scores is of no matter."""
     if reader.sees == "prompt":
         return np.ones(len(exchanges), bool)
     return np.array([one.harmless or one.label >= SUCCESS for one in exchanges])
@@ -228,11 +263,3 @@ def _counted(reader: Reader, exchanges: Sequence[Exchange]) -> NDArray:
 
 def _chosen(exchanges: Sequence[Exchange], places: NDArray) -> list[Exchange]:
     return [exchanges[i] for i in places.tolist()]
-
-
-def _part(group: str) -> int:
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % PARTS
-
-
-def _two_sided(labels_N: NDArray) -> bool:
-    return bool((labels_N >= SUCCESS).any() and (labels_N < SUCCESS).any())

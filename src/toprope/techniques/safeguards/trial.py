@@ -58,12 +58,12 @@ class Trial:
         found = []
         for data in self.unseen:
             exchanges = await self.asked(self.front, data, (), 0, f"asking {data.name}")
-            found.append(Harmless(data.name, exchanges))
+            found.append(Harmless(data.name, len(data), exchanges))
         some = self._some()
         told = "asking harmless requests, framed"
         framed = await self.asked(self.front, some, self.attacks, 1, told)
-        found.append(Harmless("framed", [one for one in framed if one.family != "direct"]))
-        return found
+        framed = [one for one in framed if one.family != "direct"]
+        return [*found, Harmless("framed", len(some), framed)]
 
     def _some(self) -> Behaviours:
         """As many of each unseen set as make up `framed` together."""
@@ -127,9 +127,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Harmless:
-    """A harmless set as the bare target answered it."""
+    """A harmless set as the bare target answered it.
+
+    Attributes:
+        asked: how many requests; those without an answer have no exchange.
+    """
 
     name: str
+    asked: int
     exchanges: Sequence[Exchange]
 
 

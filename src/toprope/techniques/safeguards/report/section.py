@@ -56,6 +56,12 @@ def _story(target: str, arm: str, rows: Sequence[Evidence]) -> list[str]:
             f"have declined for {measured_text(held)} of the requests held out, as judged; without "
             f"it, for {measured_text(bare)}."
         )
+    finds = [row_of(rows, one, "finds_per_1000_queries") for one in (arm, BARE)]
+    if all(finds):
+        told.append(
+            f"Of 1,000 queries {measured_text(finds[0])} were finds behind the guard, and "
+            f"{measured_text(finds[1])} without it."
+        )
     caught = row_of(rows, arm, "harm_stopped")
     if caught:
         told.append(
@@ -78,6 +84,7 @@ def _highlights(arm: str, rows: Sequence[Evidence]) -> list[Highlight]:
         ("Harm stopped", arm, "harm_stopped"),
         ("Added refusals", arm, "added_refusals"),
         ("Compute", arm, "compute_overhead"),
+        ("Time", arm, "latency_overhead"),
     ]
     return shares_highlighted(rows, wanted)
 
@@ -164,6 +171,7 @@ def _kinds(rows: Sequence[Evidence]) -> Table:
         "switched_harmful_answers_stopped",
         "switched_harmless_answers_stopped",
         "compute_overhead",
+        "latency_overhead",
     )
     lines = []
     for kind in kinds:
@@ -191,8 +199,9 @@ def _kinds(rows: Sequence[Evidence]) -> Table:
         "Harmful answers after harmless prompts stopped",
         "Harmless answers after harmful prompts stopped",
         "Compute",
+        "Time",
     )
-    return Table("Kinds of guards", columns, lines, numeric=frozenset({1, 2, 3, 4, 5}))
+    return Table("Kinds of guards", columns, lines, numeric=frozenset({1, 2, 3, 4, 5, 6}))
 
 
 def _rates(rows: Sequence[Evidence]) -> Table:
