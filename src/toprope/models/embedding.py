@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
 
+EMBEDDER = "minilm-l6"
+"""The catalog's sentence encoder, which is used where none is named."""
+
 
 def embedded(model: LocalModel, texts: Sequence[str]) -> NDArray[np.float64]:
     """[N, D]; of a text that is longer than the model reads, that of its beginning."""

@@ -18,6 +18,7 @@ from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import is_served
+from toprope.models.embedding import EMBEDDER
 from toprope.study import NOBODY, Study
 from toprope.techniques.redteam import findings
 from toprope.techniques.redteam.attacks import FAMILIES, WITHOUT_A_MODEL, arms, known
@@ -30,8 +31,6 @@ from toprope.techniques.redteam.judges import make_judge
 from toprope.techniques.redteam.judges.calibration import Calibration, find, fingerprint
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 from toprope.techniques.redteam.measures import Measures, Outcome
-
-EMBEDDER = "minilm-l6"
 
 
 class RedTeam(Study):

@@ -21,6 +21,7 @@ from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
+from toprope.models.embedding import EMBEDDER
 from toprope.models.local import LocalModel
 from toprope.study import NOBODY, Study
 from toprope.techniques.redteam.attacks import arms, known
@@ -46,8 +47,6 @@ from toprope.techniques.safeguards.synthesis import synthesise
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.training import NEEDS, check_enough, kind_of
 from toprope.techniques.safeguards.trial import Trial
-
-EMBEDDER = "minilm-l6"
 
 
 class Safeguards(Study):

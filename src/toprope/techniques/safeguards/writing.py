@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from toprope.data.prompts import filled, prompt_text
 from toprope.data.seeding import named_rng
 from toprope.models.chat import Chat, Reply
 from toprope.techniques.redteam.attempts import user
 from toprope.techniques.redteam.judges.refusal import refuses
-from toprope.techniques.redteam.prompts import filled, prompt_text
 from toprope.techniques.safeguards.constitution import Category, Constitution
 
 PER_CALL = 6

@@ -4,9 +4,9 @@ import json
 import re
 from typing import Any
 
+from toprope.data.prompts import filled, prompt_text
 from toprope.models.chat import Chat
 from toprope.techniques.redteam.attempts import Messages
-from toprope.techniques.redteam.prompts import filled, prompt_text
 
 ATTACKER_TOKENS = 320
 

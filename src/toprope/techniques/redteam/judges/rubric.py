@@ -7,10 +7,10 @@ A grade that can't be read, or that the judge declines to give, is no verdict, a
 import hashlib
 import re
 
+from toprope.data.prompts import filled, prompt_text
 from toprope.models.chat import Chat
 from toprope.techniques.redteam.attempts import Verdict, user
 from toprope.techniques.redteam.judges.refusal import refuses
-from toprope.techniques.redteam.prompts import filled, prompt_text
 
 LONGEST = 4000
 """Characters of the answer that the judge reads."""

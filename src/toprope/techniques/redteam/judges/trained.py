@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from toprope.data.examples import Dataset
+from toprope.data.prompts import filled, prompt_text
 from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.models.heads import STRENGTHS, Axes, Head, one_hot
@@ -28,7 +29,6 @@ from toprope.models.together import Together
 from toprope.progress import Progress
 from toprope.techniques.redteam.attempts import Verdict
 from toprope.techniques.redteam.judges.calibration import pairs_of
-from toprope.techniques.redteam.prompts import filled, prompt_text
 
 BUILT_IN = Path(str(files("toprope.techniques.redteam.judges").joinpath("trained")))
 DEPTHS = (0.5, 0.625, 0.75, 0.875, 1.0)
