@@ -1,0 +1,140 @@
+"""Corpora: the documents that activations are captured on.
+
+    file:PATH?text=COLUMN&group=COLUMN    jsonl, json, csv, tsv, parquet, txt (also .gz); each line
+                                          of a .txt is a document
+    hf:OWNER/NAME?split=train&text=...    through `datasets`
+    NAME, or PATH/TO/NAME.yaml            a description, of `CorpusConfig`'s keys; those of public
+                                          texts are in examples/corpora
+
+Options of `file:` and `hf:`: `text`, `group`, `name`; of `file:` also `format` and `encoding`; of
+`hf:` also `split`, `config` and `revision`.
+
+A document is known by the hash of its text. The hash orders the documents, so that any beginning of
+a corpus is a sample of all of it, and decides which are held out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from toprope.data.config import Description
+from toprope.data.drafts import Input, kept
+from toprope.data.examples import Provenance
+from toprope.data.groups import same_text
+from toprope.data.inputs import Address, described, find_description, read_inputs
+from toprope.data.templates import fill
+from toprope.data.yaml_file import load_yaml
+from toprope.errors import UserError
+
+OPTIONS = ("text", "group", "name")
+
+
+class CorpusConfig(Description):
+    """What a corpus YAML may hold."""
+
+    text: str = "text"
+    """A document: a template over the columns, or the name of one."""
+    group: str | None = None
+    """Column or template: documents with equal values are held out together, or not at all, such as
+    the chapters of a book. By default each is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text.
+
+    Attributes:
+        id: of its text, whatever its letter case and white space: 16 hex digits.
+        where: file and line that it came from.
+        draw: from 0 to 1, by its group's hash; it's held out where that share of documents is.
+    """
+
+    id: str
+    text: str
+    where: str
+    draw: float
+
+    def held_out(self, share: float) -> bool:
+        return self.draw < share
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents in the order of their ids; `provenance` isn't part of the fingerprint."""
+
+    name: str
+    documents: tuple[Document, ...]
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the documents' texts and of what decides who is held out."""
+        whole = sha256()
+        for one in self.documents:
+            whole.update(sha256(one.text.encode()).digest())
+            whole.update(one.draw.hex().encode())
+        return whole.hexdigest()
+
+
+def load_corpus(name: str, *, data_dir: Path | None = None) -> Corpus:
+    """The corpus of a name (this module's docstring lists the kinds of name).
+
+    Args:
+        data_dir: the folder that descriptions' file paths are relative to; by default the
+            environment variable TOPROPE_DATA.
+
+    Raises:
+        UserError: an unknown name or option; a missing file or column; no text at all.
+    """
+    if name.startswith(("file:", "hf:")):
+        address = Address.parse(name, OPTIONS)
+        config = described(CorpusConfig, address.fields, address)
+        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
+    else:
+        path = find_description(name, data_dir, kind="corpus", examples="corpora")
+        config = load_yaml(path, CorpusConfig)
+        config = config.model_copy(update={"name": config.name or path.stem})
+        inputs = read_inputs(config, path.parent, data_dir)
+    return _assembled(config, inputs)
+
+
+def _assembled(config: CorpusConfig, inputs: Sequence[Input]) -> Corpus:
+    assert config.name is not None
+    found: dict[str, Document] = {}
+    dropped: dict[str, int] = {}
+    rows_read = made = 0
+    for given in inputs:
+        for row in given.rows:
+            rows_read += 1
+            chosen, reason = kept(row, config)
+            text = fill(config.text, chosen) if chosen else ""
+            if not text.strip():
+                reason = reason or "empty text"
+                dropped[reason] = dropped.get(reason, 0) + 1
+                continue
+            made += 1
+            key = _hash(same_text(text))
+            group = fill(config.group, chosen).strip() if chosen and config.group else ""
+            draw = int(_hash(group or key)[:13], 16) / 16**13
+            found.setdefault(key, Document(key[:16], text, row.where, draw))
+    if not found:
+        raise UserError(f"corpus '{config.name}': none of {rows_read} rows has a text: {dropped}")
+    about = Provenance(
+        config.source,
+        config.licence,
+        {given.name: given.sha256 for given in inputs},
+        rows_read=rows_read,
+        rows_dropped=dropped,
+        examples_made=made,
+        examples_dropped={"repeated text": made - len(found)} if made > len(found) else {},
+    )
+    return Corpus(config.name, tuple(found[key] for key in sorted(found)), about)
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
