@@ -1,0 +1,1 @@
+"""Dictionaries of activations, a file a kind; `dictionary.py` holds what they share."""
