@@ -1,0 +1,1 @@
+"""Scorers: whether a label says on which text its latent fires."""

@@ -1,0 +1,82 @@
+"""Recipe: what a folder of features is made from: whose activations on which texts, and what
+dictionaries are trained on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from toprope.techniques.interpretability.activations.settings import CaptureSettings, Store
+
+if TYPE_CHECKING:
+    from toprope.techniques.interpretability.dictionaries.dictionary import DictionarySettings
+
+DEPTH = 0.4
+"""The share of a model's depth at which its states are read where no layer is named."""
+
+Kind = Literal["topk", "batch_topk", "matryoshka", "jumprelu", "archetypal"]
+
+
+class Recipe(BaseModel):
+    """All that decides a folder's dictionaries, besides the model's weights and the texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str = Field(description="the model whose states are read: a local one")
+    texts: str = Field(
+        description="what it reads: a corpus in the data folder, a .yaml that describes one, "
+        "file:PATH or hf:OWNER/NAME"
+    )
+    layer: int | None = Field(
+        default=None,
+        ge=0,
+        description="whose output is read, from 1; none: at two fifths of the depth",
+    )
+    tokens: int | None = Field(
+        default=1_000_000, ge=1000, description="to train on; none: all that the texts have"
+    )
+    window: int = Field(default=128, ge=2, description="tokens that the model reads at once")
+    share: float = Field(default=0.1, gt=0, lt=1, description="of the documents, held out")
+    store: Store = Field(default="int8", description="how activations are kept on disk")
+    kind: Kind = Field(default="topk", description="of dictionary")
+    width: int = Field(default=4096, ge=2, description="latents of a dictionary")
+    active: int = Field(
+        default=32, ge=1, description="latents active on a token: exactly, or on average, by kind"
+    )
+    seeds: int = Field(default=3, ge=1, description="dictionaries, which differ in their seed")
+    epochs: int = Field(default=1, ge=1, description="how often each token is trained on")
+    batch: int = Field(default=2048, ge=1, description="tokens of a step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="at its peak")
+    recurs_in: int = Field(
+        default=2, ge=2, description="seeds that must share a feature of the consensus"
+    )
+    controls: bool = Field(
+        default=True,
+        description="also train on a model with random weights, and with a decoder that stays so",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.active > self.width:
+            raise ValueError(f"{self.active} latents can't be active of {self.width}")
+        if self.tokens is not None and self.tokens < self.batch:
+            raise ValueError(f"{self.tokens} tokens make no batch of {self.batch}")
+        return self
+
+    def captured(self, layer: int) -> CaptureSettings:
+        return CaptureSettings(
+            layers=(layer,),
+            window=self.window,
+            tokens=self.tokens,
+            held_out=self.share,
+            store=self.store,
+        )
+
+    def dictionary(self, d_model: int, seed: int) -> DictionarySettings:
+        from toprope.techniques.interpretability.dictionaries.kinds import KINDS
+
+        form, _ = KINDS[self.kind]
+        return form(
+            kind=self.kind, width=self.width, d_model=d_model, active=self.active, seed=seed
+        )
