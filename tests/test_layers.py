@@ -56,9 +56,9 @@ def _objection(module: str, target: str) -> str | None:
 
 
 def _floor(module: str) -> int:
-    """A technique's own `report`, a module or a folder, is a surface."""
+    """A technique's own `report`, a module or a folder, is a surface, and so are its `pages`."""
     names = module.split(".")
-    is_section = names[1:2] == ["techniques"] and names[3:4] == ["report"]
+    is_section = names[1:2] == ["techniques"] and names[3:4] in (["report"], ["pages"])
     return FLOOR["report" if is_section else _part(module)]
 
 

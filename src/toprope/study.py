@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from toprope.lab import Lab
 
 STUDIES = {
+    "interpretability": "toprope.techniques.interpretability.study:Interpretability",
     "redteam": "toprope.techniques.redteam.study:RedTeam",
     "safeguards": "toprope.techniques.safeguards.study:Safeguards",
     "weak_to_strong": "toprope.techniques.weak_to_strong.study:WeakToStrong",

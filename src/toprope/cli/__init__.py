@@ -20,6 +20,11 @@ COMMANDS = {
         "Runs", "toprope.cli.findings:findings", "List or replay what red-teaming found."
     ),
     "guard": Lazy("Models and data", "toprope.cli.guard:guard", "Make a guard for a model."),
+    "features": Lazy(
+        "Models and data",
+        "toprope.cli.features:features",
+        "Find out what a model thinks in; label it.",
+    ),
     "judges": Lazy(
         "Models and data", "toprope.cli.judges:judges", "Check judges against people; train one."
     ),
@@ -31,6 +36,7 @@ COMMANDS = {
 }
 
 STUDY_COMMANDS = {
+    "interpretability": "What does a model think in? Labels the features of its states.",
     "redteam": "How does a model fail? Attacks it, and measures how often it does.",
     "safeguards": "How well does a guard hold? Trains one, and attacks it afresh.",
     "weak-to-strong": "Can a weak model's labels bring out what a stronger model knows?",
