@@ -83,6 +83,10 @@ class Passes:
     async def end(self) -> Flag | None:
         return None
 
+    def is_near(self, share: float) -> bool:
+        return False
+
+
 
 # The upstream
 

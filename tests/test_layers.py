@@ -18,7 +18,7 @@ LAYERS = (
     ("techniques",),
     ("lab", "run", "study"),
     ("models", "data", "evidence", "statistics", "resampling", "journal"),
-    ("errors", "progress"),
+    ("errors", "files", "progress"),
 )
 FLOOR = {part: -depth for depth, parts in enumerate(LAYERS) for part in parts}
 

@@ -19,6 +19,7 @@ from typing import TypedDict
 
 from toprope.errors import UserError
 from toprope.evidence import Evidence, EvidenceStore, FinishedStudy
+from toprope.files import write_text
 
 CONFIG = "config.yaml"
 EVIDENCE = "evidence.sqlite"
@@ -165,13 +166,8 @@ def _cpu() -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with _explained(path.parent):
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, text)
 
 
 @contextmanager

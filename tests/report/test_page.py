@@ -278,5 +278,6 @@ def test_an_interrupted_write_leaves_the_last_report(tmp_path, run_info, monkeyp
 
 
 def test_a_report_that_can_not_be_written_is_one_line(tmp_path: Path, run_info: RunInfo) -> None:
-    with pytest.raises(UserError, match=r"can't write the report .*: No such file or directory"):
-        write_report(tmp_path / "gone" / "report.html", run=run_info, sections=[])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"can't write the report .*: File exists"):
+        write_report(tmp_path / "file" / "report.html", run=run_info, sections=[])

@@ -31,6 +31,7 @@ from toprope.errors import UserError
 from toprope.models import activations, finetune, generation
 from toprope.models.adapters import Adapter, Lora
 from toprope.models.batching import batches
+from toprope.models.hooks import changed
 from toprope.models.options import option_scores
 from toprope.models.placement import placement
 from toprope.progress import Progress
@@ -373,27 +374,14 @@ class LocalModel:
         Raises:
             UserError: a layer the model doesn't have, or a direction of another width.
         """
-        if not 1 <= layer <= self.n_layers:
-            raise UserError(
-                f"model '{self.name}' can be steered at layers 1 to {self.n_layers}, not at {layer}"
-            )
         push_D = torch.as_tensor(direction, dtype=self.module.dtype, device=self.device)
         if push_D.shape != (self.d_model,):
             raise UserError(
                 f"model '{self.name}' is steered by {self.d_model} numbers, "
                 f"not by {tuple(push_D.shape)}"
             )
-
-        def add(_module: Any, _args: tuple, output: Any) -> Any:
-            if isinstance(output, tuple):
-                return (output[0] + push_D, *output[1:])
-            return output + push_D
-
-        handle = self.blocks[layer - 1].register_forward_hook(add)
-        try:
+        with changed(self, layer, lambda state_BTD: state_BTD + push_D):
             yield
-        finally:
-            handle.remove()
 
     def finetune_classifier(
         self,

@@ -8,7 +8,6 @@ Content-Security-Policy allows nothing but its own style sheet.
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from markupsafe import Markup, escape
 
 from toprope.errors import UserError
 from toprope.evidence import Cost
+from toprope.files import write_text
 from toprope.report.text import EN_DASH, clean, counted, duration, in_words
 
 if TYPE_CHECKING:
@@ -120,14 +120,10 @@ def write_report(path: Path, *, run: RunInfo, sections: Sequence[Section]) -> No
         UserError: the file can't be written.
     """
     page = render(run, sections)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, page)
     except OSError as error:
         raise UserError(f"can't write the report {path}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def render(run: RunInfo, sections: Sequence[Section]) -> str:
