@@ -3,7 +3,7 @@
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ import yaml
 from toprope.cli import main
 from toprope.data.config import DatasetConfig
 from toprope.ladder.config import make_ladder
+from toprope.techniques.interpretability.dictionaries.kinds import KINDS
+from toprope.techniques.interpretability.labels.naming import SCORERS
+from toprope.techniques.interpretability.study import Interpretability
 from toprope.techniques.redteam.attacks import FAMILIES
 from toprope.techniques.redteam.study import RedTeam
 from toprope.techniques.weak_to_strong.methods import METHODS
@@ -91,7 +94,11 @@ def test_a_link_leads_somewhere(page: Path):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-STUDY_PAGES = {"weak-to-strong": WeakToStrong, "red-teaming": RedTeam}
+STUDY_PAGES = {
+    "weak-to-strong": WeakToStrong,
+    "red-teaming": RedTeam,
+    "interpretability": Interpretability,
+}
 
 
 def settings_table(page: str) -> dict[str, tuple[str, str]]:
@@ -121,6 +128,15 @@ def test_every_attack_is_described():
     page = (ROOT / "docs/techniques/red-teaming.md").read_text()
     table = page.split("## Attacks")[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("section", "known"), [("Kinds of dictionaries", KINDS), ("Interpretable", SCORERS)]
+)
+def test_every_kind_of_dictionary_and_scorer_is_described(section: str, known: Iterable[str]):
+    page = (ROOT / "docs/techniques/interpretability.md").read_text()
+    table = page.split(f"## {section}\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(known)
 
 
 def test_every_method_is_described():

@@ -1,5 +1,6 @@
 """Examples of latents, against a plain reading of the same rows, one window at a time."""
 
+import json
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
@@ -21,14 +22,15 @@ from toprope.techniques.interpretability.examples import (
     LatentExamples,
     load,
 )
-from toprope.techniques.interpretability.firings import STRETCH
 from toprope.techniques.interpretability.windows import Pieces, Window
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
 
 F, BEFORE, AFTER = 12, 4, 3
-LENGTHS = [1300, *range(5, 120, 3)]
+LENGTHS = [1300, *range(5, 120, 3), *range(20, 60)]
+HELD_OUT = 15
+"""The first document that is held out."""
 MANY = ExampleSettings(
     before=BEFORE,
     after=AFTER,
@@ -62,6 +64,8 @@ class Rows:
         documents = [(d, i) for d, length in enumerate(LENGTHS) for i in range(length)]
         self.document_N, self.position_N = np.array(documents[: self.rows]).T
         self.token_N = np.random.default_rng(1).integers(1, 50, self.rows)
+        self.training = range(sum(LENGTHS[:HELD_OUT]))
+        self.held_out = range(self.training.stop, self.rows)
 
     def layer(self, layer: int) -> "Rows":
         return self
@@ -141,15 +145,14 @@ def test_every_peak_is_found_once_with_its_tokens_and_activations(
     peaks = plain_peaks(rows, latent)
 
     assert seen.peaks == len(peaks)
-    found = [one.row for one in (*seen.explaining, *seen.score)]
+    found = [one.row for one in seen.explaining]
     assert len(found) == len(set(found))
-    assert set(found) <= set(peaks)
-    # Only windows that reach from a stretch for the one purpose into one for the other are missing.
-    assert all(
-        rows.position_N[row] % STRETCH in range(-AFTER % STRETCH, STRETCH)
-        or rows.position_N[row] % STRETCH < BEFORE
-        for row in set(peaks) - set(found)
-    )
+    assert set(found) == set(peaks) & set(rows.training)
+    # Those held out: one of each document that has any.
+    held_out = [row for row in peaks if row in rows.held_out]
+    assert {one.row for one in seen.score} <= set(held_out)
+    documents = sorted(one.document for one in seen.score)
+    assert documents == sorted(set(rows.document_N[held_out]))
     for one in (*seen.explaining, *seen.score):
         window = bounds(rows, one.row)
         assert one.tokens == tuple(f" w{token}" for token in rows.token_N[window])
@@ -167,19 +170,40 @@ def test_top_windows_are_the_strongest_of_those_that_explain(many: Examples, row
         assert len(seen.strata) > MANY.top
 
 
-def test_no_token_both_explains_and_scores(many: Examples, rows: Rows) -> None:
-    explain: set[int] = set()
-    score: set[int] = set()
-    for latent in range(F - 1):
-        for side, found in zip(sides(many.latent(latent)), (explain, score), strict=True):
-            found |= {r for row in side for r in bounds(rows, row)}
-    assert not explain & score
-    # Both have their share of the long document, too.
-    long = {int(rows.position_N[r]) // STRETCH for r in explain if rows.document_N[r] == 0}
-    assert 0.3 < len(explain) / len(explain | score) < 0.7
-    assert long | {
-        int(rows.position_N[r]) // STRETCH for r in score if rows.document_N[r] == 0
-    } == {0, 1, 2}
+def test_documents_that_train_explain_and_those_held_out_score(many: Examples, rows: Rows) -> None:
+    for latent in range(F):
+        explain, score = sides(many.latent(latent))
+        assert explain <= set(rows.training)
+        assert score <= set(rows.held_out)
+    assert many.about["explaining"] == [[0, rows.training.stop]]
+    assert many.about["scoring"] == [[rows.held_out.start, rows.rows]]
+
+
+@pytest.mark.parametrize("latent", range(F))
+def test_no_two_windows_that_score_are_of_one_document(many: Examples, latent: int) -> None:
+    seen = many.latent(latent)
+    for some in (seen.score, seen.hard, seen.random):
+        assert len({one.document for one in some}) == len(some)
+
+
+def test_explaining_reads_the_first_documents_alone(dictionary: TopK, rows: Rows) -> None:
+    settings = MANY.model_copy(update={"most": 400})
+    found = collect(dictionary, rows, 3, settings=settings).read_with(Words())  # type: ignore[arg-type]
+    explain, score = sides(found.latent(6))
+    assert max(explain) < 400 < min(score)
+    assert found.rows == 400 + len(rows.held_out)
+
+
+def test_fewer_windows_are_the_first_drawn_and_no_weaker(
+    dictionary: TopK, rows: Rows, many: Examples
+) -> None:
+    whole, some = many.latent(3), many.latent(3, windows=10)
+    assert (len(some.score), len(some.hard), len(some.random)) == (10, 10, 10)
+    assert set(some.score) != set(whole.score[:10])
+    assert {one.row for one in some.score} < {one.row for one in whole.score}
+    assert some.hard == whole.hard[:10]
+    assert some.explaining == whole.explaining
+    assert [one.quantile for one in some.score] == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize("latent", [1, 6, 10])
@@ -188,16 +212,17 @@ def test_hard_negatives_are_where_neighbours_peak_and_the_latent_is_silent(
 ) -> None:
     seen = many.latent(latent)
     beside = [one for one, _ in seen.neighbours]
-    in_score = {one.row for other in range(F - 1) for one in many.latent(other).score}
     expected = {
         row
         for other in beside
         for row in plain_peaks(rows, other)
-        if row in in_score and not rows.x_ND[bounds(rows, row), latent].any()
+        if row in rows.held_out and not rows.x_ND[bounds(rows, row), latent].any()
     }
 
-    assert {one.row for one in seen.hard} == expected
-    assert len(seen.hard) == len(expected) > 5
+    assert {one.row for one in seen.hard} <= expected
+    documents = {int(rows.document_N[row]) for row in expected}
+    assert {one.document for one in seen.hard} == documents
+    assert len(seen.hard) == len(documents) > 5
     assert all(one.kind == "hard" and one.peak == 0 for one in seen.hard)
 
 
@@ -214,7 +239,7 @@ def test_random_negatives_are_silent_windows(many: Examples, rows: Rows) -> None
     for latent in range(F):
         seen = many.latent(latent)
         assert not any(rows.x_ND[bounds(rows, one.row), latent].any() for one in seen.random)
-    assert len(many.latent(6).random) == MANY.random
+    assert len(many.latent(6).random) > 40
 
 
 def test_counts_are_of_every_row(many: Examples, rows: Rows) -> None:
@@ -231,13 +256,8 @@ def test_counts_are_of_every_row(many: Examples, rows: Rows) -> None:
 
 
 def test_background_counts_the_tokens_that_explain(many: Examples, rows: Rows) -> None:
-    explained = sides(many.latent(0))[0]
-    documents = {int(rows.document_N[row]) for row in explained} - {0}
-    read = Counter(rows.token_N[np.isin(rows.document_N, list(documents))].tolist())
-    # Without the long document it's a lower bound for each token; with all of it, an upper one.
-    read_long = Counter(rows.token_N[rows.document_N == 0].tolist())
-    for token in range(1, 50):
-        assert read[token] <= many.background_V[token] <= read[token] + read_long[token]
+    read = Counter(rows.token_N[rows.training].tolist())
+    assert {token: int(many.background_V[token]) for token in range(1, 50)} == read
 
 
 def test_a_dead_latent_and_too_few_windows_have_a_name(many: Examples) -> None:
@@ -248,10 +268,11 @@ def test_a_dead_latent_and_too_few_windows_have_a_name(many: Examples) -> None:
     assert without.shortfall(5) == "too few negatives"
 
 
-def test_samples_are_uniform_over_peaks(dictionary: TopK, rows: Rows, many: Examples) -> None:
+def test_samples_are_uniform_over_peaks(dictionary: TopK, rows: Rows) -> None:
     """Each peak is as likely to be drawn as any other: over many seeds the mean activation of a
     small sample is the peaks' own (within four standard errors)."""
-    everything = [one.peak for one in (*many.latent(3).explaining, *many.latent(3).score)]
+    peaks = [row for row in plain_peaks(rows, 3) if row in rows.held_out]
+    everything = rows.x_ND[peaks, 3].numpy()
     drawn = []
     for seed in range(40):
         settings = MANY.model_copy(update={"score": 5, "explain": 0, "hard": 1, "seed": seed})
@@ -271,15 +292,24 @@ def test_strata_split_the_sample_evenly_by_strength(many: Examples) -> None:
 
 
 def test_named_latents_and_spans_alone_are_read(dictionary: TopK, rows: Rows) -> None:
-    spans = [(100, 900), (1400, 2000)]
-    some = collect(dictionary, rows, 3, settings=MANY, latents=[6, 2], spans=spans)  # type: ignore[arg-type]
-    some.read_with(Words())
+    some = collect(
+        dictionary,
+        rows,  # type: ignore[arg-type]
+        3,
+        settings=MANY,
+        latents=[6, 2],
+        explaining=[(1400, 2000), (2100, 2300)],
+        scoring=[(100, 900)],
+    ).read_with(Words())
 
     assert some.latents == [2, 6]
-    assert some.rows == 1400
-    read = {r for start, stop in spans for r in range(start, stop)}
+    assert some.rows == 1600
     explain, score = sides(some.latent(6))
-    assert explain | score <= read
+    assert explain
+    assert score
+    assert explain <= {*range(1400, 2000), *range(2100, 2300)}
+    assert score <= set(range(100, 900))
+    read = {*range(100, 900), *range(1400, 2000), *range(2100, 2300)}
     assert some.latent(6).firings == (rows.x_ND[sorted(read), 6] > 0).sum()
     with pytest.raises(UserError, match="latent 3 isn't among the 2"):
         some.latent(3)
@@ -303,6 +333,11 @@ def test_what_is_saved_comes_back(many: Examples, tmp_path: Path) -> None:
         "examples.safetensors",
     ]
 
+    head = json.loads((tmp_path / "examples.json").read_text())
+    (tmp_path / "examples.json").write_text(json.dumps(head | {"format": 1}))
+    with pytest.raises(UserError, match="of another version"):
+        load(tmp_path)
+    (tmp_path / "examples.json").write_text(json.dumps(head))
     (tmp_path / "examples.safetensors").write_bytes(b"\x00" * 40)
     with pytest.raises(UserError, match="damaged"):
         load(tmp_path)
@@ -315,8 +350,8 @@ def test_what_is_saved_comes_back(many: Examples, tmp_path: Path) -> None:
     [
         ({"latents": [3, 12]}, "latent 12 doesn't exist: the dictionary's are 0 to 11"),
         ({"latents": []}, "no latents were named"),
-        ({"spans": [(0, 10**6)]}, "can't be read"),
-        ({"spans": [(0, 50), (40, 90)]}, "can't be read"),
+        ({"scoring": [(0, 10**6)]}, "can't be read"),
+        ({"explaining": [(0, 50)], "scoring": [(40, 90)]}, "can't be read"),
     ],
 )
 def test_what_cannot_be_read_is_told(

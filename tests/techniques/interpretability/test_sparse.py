@@ -177,3 +177,19 @@ def test_above_finds_all_over_each_latents_threshold() -> None:
     scores_BF = x_BD @ encoder_FD.T + bias_F
 
     assert torch.equal(padded(values_N, pattern).dense() > 0, scores_BF > threshold_F)
+
+
+def test_a_torch_that_cant_be_asked_about_bfloat16_goes_without(monkeypatch: pytest.MonkeyPatch):
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    for name in names:
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not selection.multiplies_bfloat16()
+    rng = torch.Generator().manual_seed(0)
+    x_BD, encoder_FD = torch.randn(8, 4, generator=rng), torch.randn(2048, 4, generator=rng)
+    values_BK, _ = selection.top(x_BD, encoder_FD, torch.zeros(2048), 4)
+    expected_BK = (x_BD @ encoder_FD.T).topk(4).values
+    torch.testing.assert_close(values_BK.sort(descending=True).values, expected_BK)
+    for name in names:
+        monkeypatch.setattr(torch.cpu, name, lambda: True, raising=False)
+        assert selection.multiplies_bfloat16()
+        monkeypatch.delattr(torch.cpu, name)

@@ -14,9 +14,10 @@ from toprope.lab import Lab
 from toprope.study import make_study
 from toprope.techniques.interpretability import workbench
 from toprope.techniques.interpretability.activations import capture
+from toprope.techniques.interpretability.making import captured, train_seeds
 from toprope.techniques.interpretability.study import Interpretability
 from toprope.techniques.interpretability.training import Trainee
-from toprope.techniques.interpretability.workbench import CONSENSUS, FROZEN, RANDOM, Workbench
+from toprope.techniques.interpretability.workbench import FROZEN, Workbench, about_of, is_random
 
 WORDS = (
     *("rope", "climb", "partner", "ground", "safe", "city", "Paris", "Lagos"),
@@ -71,32 +72,27 @@ def test_the_whole_study(study, tmp_path: Path, tiny_folder: Path, monkeypatch):
     made = study(overseer=str(tiny_folder), scorers=["detection", "trained", "intruder"])
     lab = Lab(tmp_path)
     rows = list(made.run(lab))
-    bench = Workbench.open(made.folder(lab), lab)
-    assert set(bench.names) >= {"seed-0", "seed-1", FROZEN, RANDOM}
-    for name in bench.seeds:
+    bench = made.bench(lab)
+    assert set(bench.names) >= {"seed-0", "seed-1", FROZEN, "random-0", "random-1"}
+    for name in bench.seeds():
         fvu = of(rows, name, "fvu")
         assert fvu.value is not None
         assert fvu.value < fvu.controls[FROZEN]
-        assert fvu.controls.keys() == {FROZEN, RANDOM}
+        assert fvu.controls.keys() == {FROZEN, "random-0"}
     for name in bench.names:
         origin = bench.dictionary(name).origin
         assert origin is not None
         assert origin.layer == 2
-        assert ("random weights" in origin.model) == (name == RANDOM)
+        assert ("random weights" in origin.model) == is_random(name)
     shared = of(rows, "seed-0", "shared_with_seed")
-    assert shared.controls.keys() == {"random dictionary", "rotated"}
-    assert of(rows, "seed-0", "ce_recovered").controls == {"mean ablation": 0.0}
+    assert shared.controls.keys() == {"random dictionary", "rotated", "before training"}
+    assert of(rows, "seed-0", "ce_recovered").controls.keys() == {FROZEN}
     arms = {row.arm for row in rows if row.metric == "interpretable"}
-    assert {arm.split("/")[0] for arm in arms} == {*made_of(bench), RANDOM}
+    assert {arm.split("/")[0] for arm in arms} >= {"seed-0", FROZEN, "random-0"}
     assert {arm.split("/")[1] for arm in arms} == {"token-statistics", "explainer"}
-    scored = of(rows, f"{RANDOM}/token-statistics", "balanced_accuracy_detection")
+    scored = of(rows, "random-0/token-statistics", "balanced_accuracy_detection")
     assert scored.role == "control"
-    assert scored.baseline == 0.74
     assert "another latent's label" in scored.controls
-
-
-def made_of(bench: Workbench) -> list[str]:
-    return [CONSENSUS] if CONSENSUS in bench.names else ["seed-0"]
 
 
 def test_a_second_run_does_nothing_anew(study, tmp_path: Path, monkeypatch):
@@ -117,10 +113,19 @@ def test_a_second_run_does_nothing_anew(study, tmp_path: Path, monkeypatch):
 
 def test_another_recipe_doesnt_take_over_a_folder(study, tmp_path: Path):
     lab = Lab(tmp_path)
-    made = study()
-    Workbench.begin(tmp_path / "features", made.recipe, lab)
+
+    def begin(**settings) -> Workbench:
+        recipe = study(controls=False, **settings).recipe
+        return Workbench.begin(tmp_path / "features", about_of(recipe, lab), lab)
+
+    bench = begin()
+    # Nothing is trained yet, and the capture serves either.
+    captured(bench)
+    wider = begin(width=50)
+    assert (wider.recipe.width, wider.reads("seed-0").rows) == (50, bench.reads("seed-0").rows)
+    train_seeds(begin())
     with pytest.raises(UserError, match="holds other features \\(width was 48, now 64\\)"):
-        Workbench.begin(tmp_path / "features", study(width=64).recipe, lab)
+        begin(width=64)
     with pytest.raises(UserError, match=r"there are no features in .*no features.json"):
         Workbench.open(tmp_path / "elsewhere", lab)
 
@@ -135,7 +140,7 @@ def test_what_cant_be_done_is_said_before_the_work(study, tmp_path: Path):
         list(study(layer=9).run(lab))
     with pytest.raises(UserError, match="tokens to train on"):
         list(study(tokens=10_000_000).run(lab))
-    with pytest.raises(UserError, match="too small for dictionaries of 4,096"):
+    with pytest.raises(UserError, match="3,000 tokens are too few for dictionaries of 4,096"):
         list(study(width=4096).run(lab))
     with pytest.raises(UserError, match="put another scorer first"):
         study(scorers=["intruder"])

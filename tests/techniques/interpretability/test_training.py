@@ -1,5 +1,7 @@
 """Training: one pass for several dictionaries, resumed exactly, stopped with reasons."""
 
+import json
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from toprope.errors import UserError
+from toprope.techniques.interpretability.checkpoints import STATE, Checkpoint
 from toprope.techniques.interpretability.dictionaries.dictionary import Dictionary, make
 from toprope.techniques.interpretability.synthetic import flat, recovery
 from toprope.techniques.interpretability.training import (
@@ -71,28 +74,91 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_one(
 ) -> None:
     straight, broken, again = several(), several(), several()
     log = train(straight, batches(), SETTINGS)
-    from safetensors import torch as files
+    flushed: list[int] = []
+    a_checkpoint = 1 + len(KINDS) + 1  # the log, the tensors, the state
 
-    whole, calls = files.save_file, []
-
-    def dies_at_the_second_checkpoint(tensors: dict[str, Tensor], path: Path) -> None:
-        calls.append(path)
-        if len(calls) == len(KINDS) + 3:
-            path.write_bytes(b"half")
+    def dies_at_the_second_checkpoint(file: int) -> None:
+        flushed.append(file)
+        if len(flushed) == a_checkpoint + 3:
             raise KeyboardInterrupt
-        whole(tensors, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(files, "save_file", dies_at_the_second_checkpoint)
+        patched.setattr("os.fsync", dies_at_the_second_checkpoint)
         with pytest.raises(KeyboardInterrupt):
             train(broken, batches(), SETTINGS, folder=tmp_path)
+    (tmp_path / ".checkpoint-6-0.safetensors.1.partial").write_bytes(b"of a harder kill")
     resumed = train(again, batches(), SETTINGS, folder=tmp_path)
 
     assert resumed == log
     for name, tensor in weights(straight).items():
         assert torch.equal(weights(again)[name], tensor), name
-    left = [path.name for path in tmp_path.iterdir() if path.name.startswith("checkpoint-")]
+    left = [path.name for path in tmp_path.iterdir() if "checkpoint-" in path.name]
     assert len(left) == len(KINDS)
+
+
+def test_a_full_disk_is_an_os_error_and_the_last_checkpoint_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, broken, again = several(), several(), several()
+    log = train(straight, batches(), SETTINGS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fills_up() -> Iterator[Tensor]:
+        for step, batch in enumerate(batches(), start=1):
+            if step == 12:  # of which there is a checkpoint
+                resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+            yield batch
+
+    try:
+        with pytest.raises(OSError, match="too large") as error:
+            train(broken, fills_up(), SETTINGS, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Path(error.value.filename).name.startswith("checkpoint-12-")
+    assert json.loads((tmp_path / STATE).read_text())["step"] == 6
+    assert train(again, batches(), SETTINGS, folder=tmp_path) == log
+    assert torch.equal(straight["topk"].decoder_FD, again["topk"].decoder_FD)
+
+
+def test_checkpoints_come_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, kept = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def slow() -> Iterator[Tensor]:
+        for batch in batches():
+            now[0] += 25
+            yield batch
+
+    settings = TrainingSettings(steps=20)
+    keep = Checkpoint.keep
+    monkeypatch.setattr(
+        Checkpoint,
+        "keep",
+        lambda self, tensors, step, tokens: kept.append(step) or keep(self, tensors, step, tokens),
+    )
+    train({"topk": several()["topk"]}, slow(), settings, folder=tmp_path)
+
+    assert settings.checkpoint_seconds == 60
+    assert kept == [3, 6, 9, 12, 15, 18, 20]
+
+
+def test_a_training_that_goes_on_asks_for_the_rest_alone(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def after(skip: int) -> list[Tensor]:
+        asked.append(skip)
+        return list(batches())[skip:]
+
+    straight, again = several(), several()
+    log = train(straight, after, SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        train(several(), batches(stop_at=15), SETTINGS, folder=tmp_path)
+    assert train(again, after, SETTINGS, folder=tmp_path) == log
+
+    assert asked == [0, 12]
+    assert torch.equal(straight["topk"].decoder_FD, again["topk"].decoder_FD)
+    with pytest.raises(UserError, match="ended after 20 of 30 steps"):
+        train(several(), after, TrainingSettings(steps=30))
 
 
 def test_a_finished_training_is_read_only(tmp_path: Path) -> None:

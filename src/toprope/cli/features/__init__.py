@@ -4,13 +4,21 @@ latents, look into them, use them, and hand them to other tools."""
 import click
 
 from toprope.cli.features.handing import export, import_, review
-from toprope.cli.features.looking import search, show
-from toprope.cli.features.making import info, label, score, train
+from toprope.cli.features.looking import info, search, show
+from toprope.cli.features.making import label, score, train
+from toprope.cli.features.measuring import absorption, plan, probe
 from toprope.cli.features.using import attribute, contrast, steer
 from toprope.cli.group import Group
 
 
-@click.group(cls=Group)
+class InOrder(Group):
+    """A group whose help lists its commands in the order in which one needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder)
 def features() -> None:
     """Find out what a model thinks in: features of its states, with labels that were scored.
 
@@ -28,6 +36,7 @@ def features() -> None:
 
 for command in (
     *(train, info, label, score, search, show),
-    *(contrast, steer, attribute, review, export, import_),
+    *(contrast, steer, attribute, probe, absorption),
+    *(review, export, import_, plan),
 ):
     features.add_command(command)

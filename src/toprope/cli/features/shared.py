@@ -1,4 +1,5 @@
-"""What the commands of `toprope features` share: opening a folder, and choosing a dictionary."""
+"""What the commands of `toprope features` share: opening a folder, and choosing a dictionary and
+labels of it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from toprope.errors import UserError
 from toprope.progress import Progress
 
 if TYPE_CHECKING:
-    from toprope.techniques.interpretability.labels.annotations import Annotations
+    from toprope.techniques.interpretability.labels.annotations import Annotation
     from toprope.techniques.interpretability.workbench import Workbench
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
@@ -21,7 +22,19 @@ DICTIONARY = click.option(
     "--dictionary",
     "name",
     metavar="NAME",
-    help="Which one: seed-0, consensus, ...  [default: the consensus if there's one]",
+    help="Which one: seed-0, consensus, ...  [default: the consensus if there's one, else seed-0]",
+)
+LABELLER = click.option(
+    "--labeller",
+    metavar="NAME",
+    help="Whose labels: given, explainer or token-statistics.  [default: the first there is]",
+)
+MOST = click.option(
+    "--most",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Latents to list, at most.",
 )
 
 
@@ -46,19 +59,52 @@ def lab_of(folder: Path, *, seed: int = 0, quiet: bool = False, **machine: Any) 
 
 
 def chosen(bench: Workbench, name: str | None) -> str:
+    """The dictionary asked for, or the one taken where none is.
+
+    Raises:
+        UserError: it isn't there, or none is finished.
+    """
     from toprope.techniques.interpretability.workbench import CONSENSUS
 
     if name is None:
-        return CONSENSUS if CONSENSUS in bench.names else "seed-0"
+        name = CONSENSUS if CONSENSUS in bench.names else "seed-0"
     bench.dictionary(name)
     return name
 
 
-def labels_of(bench: Workbench, name: str) -> Annotations:
+def title(bench: Workbench) -> str:
+    return f"{bench.recipe.target}, layer {bench.layer}, on {bench.recipe.texts}"
 
-    from toprope.techniques.interpretability.labels.job import best_labels
 
-    return best_labels(bench, name)
+def described(bench: Workbench, name: str) -> str:
+    """A dictionary, in a line."""
+    from toprope.techniques.interpretability.workbench import FROZEN, is_random
+
+    what = ", control: its decoder stayed random" if name == FROZEN else ""
+    if is_random(name):
+        what = ", control: of the model with random weights"
+    one = bench.dictionary(name)
+    tokens = f", {one.origin.tokens:,} tokens" if one.origin and one.origin.tokens else ""
+    kind = f"{one.settings.kind}, {one.width:,} latents"
+    return f"{name:<10} {kind}{tokens}{what}"
+
+
+def known_labels(bench: Workbench, name: str) -> dict[int, str]:
+    """Every label that there is, to write beside a latent."""
+    from toprope.techniques.interpretability.labels.job import every_label
+
+    return {latent: one.label for latent, one in every_label(bench, name).items()}
+
+
+def some_labels(bench: Workbench, name: str) -> dict[int, Annotation]:
+    """
+    Raises:
+        UserError: nothing is labelled yet.
+    """
+    from toprope.techniques.interpretability.labels.job import every_label, labels_by
+
+    labels_by(bench, name)
+    return every_label(bench, name)
 
 
 def made(form: type[Any], values: dict[str, Any]) -> Any:
@@ -70,3 +116,11 @@ def made(form: type[Any], values: dict[str, Any]) -> Any:
         return form(**values)
     except ValidationError as error:
         raise explained(error, form, where="features") from None
+
+
+def share(measure: Any) -> str:
+    return f"{measure.value:.1%} ({measure.low:.1%} to {measure.high:.1%})"
+
+
+def number(measure: Any) -> str:
+    return f"{measure.value:.2f} ({measure.low:.2f} to {measure.high:.2f})"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from toprope.errors import UserError
+from toprope.files import write_tensors, write_text
 
 STATE = "training.json"
 
@@ -41,18 +41,18 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
 
     def keep(self, tensors: Mapping[str, Mapping[str, Tensor]], step: int, tokens: int) -> None:
-        """Writes the tensors of each dictionary, by name, in place of the last checkpoint."""
-        from safetensors.torch import save_file
+        """Writes the tensors of each dictionary, by name, in place of the last checkpoint.
 
+        Raises:
+            OSError: the disk doesn't take them; the last checkpoint stays.
+        """
         for name, of in tensors.items():
-            path = self._path(name, step)
-            partial = path.with_name(f"{path.name}.partial")
-            save_file({key: value.cpu().contiguous() for key, value in of.items()}, partial)
-            os.replace(partial, path)
+            write_tensors(self._path(name, step), of)
         state = {"step": step, "tokens": tokens, "of": self.description}
         write_text(self.folder / STATE, json.dumps(state, indent=1) + "\n")
         current = {self._path(name, step) for name in tensors}
-        for path in self.folder.glob("checkpoint-*"):
+        # Those of which a kill left a part are hidden.
+        for path in self.folder.glob("*checkpoint-*"):
             if path not in current:
                 path.unlink()
 
@@ -91,10 +91,3 @@ class Checkpoint:
         # A name may hold what a file's may not.
         key = hashlib.sha256(name.encode()).hexdigest()[:16]
         return self.folder / f"checkpoint-{step}-{key}.safetensors"
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of the text or nothing."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from toprope.errors import UserError
 from toprope.progress import Progress
 from toprope.techniques.interpretability.example_pass import ExamplePass
-from toprope.techniques.interpretability.examples import Examples, ExampleSettings, span_rows
+from toprope.techniques.interpretability.examples import (
+    Examples,
+    ExampleSettings,
+    Spans,
+    span_rows,
+)
 from toprope.techniques.interpretability.firings import Firings, Ints, Stretch
 
 if TYPE_CHECKING:
@@ -33,33 +38,43 @@ def collect(
     *,
     settings: ExampleSettings | None = None,
     latents: Sequence[int] | None = None,
-    spans: Sequence[tuple[int, int]] | None = None,
+    explaining: Spans | None = None,
+    scoring: Spans | None = None,
     progress: Progress | None = None,
 ) -> Examples:
     """The examples of a dictionary's latents over rows of a capture.
 
     Args:
         latents: which; None: all of them.
-        spans: (start, stop) rows to read, such as the held-out ones; None: all.
+        explaining: rows whose windows explain; None: the first `settings.most` of those that
+            dictionaries train on.
+        scoring: rows whose windows score; None: all that are held out. No document should have rows
+            on both sides.
 
     Raises:
-        UserError: a latent that the dictionary doesn't have, rows that the capture doesn't have, or
-            a dictionary of another width than the layer's.
+        UserError: a latent that the dictionary doesn't have, rows that the capture doesn't have or
+            that are on both sides, or a dictionary of another width than the layer's.
     """
     settings = settings or ExampleSettings()
     layer_rows = capture.layer(layer)
-    spans = [(0, layer_rows.rows)] if spans is None else sorted(spans)
+    if explaining is None:
+        train = capture.training
+        explaining = [(train.start, min(train.stop, train.start + settings.most))]
+    if scoring is None:
+        scoring = [(capture.held_out.start, capture.held_out.stop)]
+    sides = [(span, True) for span in explaining] + [(span, False) for span in scoring]
+    spans = sorted(span for span, _ in sides)
     latents_S = _checked(dictionary, latents, layer_rows.rows, spans)
     neighbours_SM, cosines_SM = neighbours(dictionary.decoder_FD, latents_S, settings.neighbours)
-    pass_ = ExamplePass.begun(dictionary.width, latents_S, neighbours_SM, spans, settings)
+    pass_ = ExamplePass.begun(dictionary.width, latents_S, neighbours_SM, scoring, settings)
     shown = progress or Progress(quiet=True)
     halo = max(settings.before, settings.after)
     with shown.task("collecting examples", span_rows(spans)) as task:
-        for start, stop in spans:
+        for (start, stop), explains in sides:
             for a in range(start, stop, CHUNK):
                 b = min(stop, a + CHUNK)
                 first, last = max(start, a - halo), min(stop, b + halo)
-                tokens_B, documents_B, positions_B = map(np.asarray, capture.tokens(first, last))
+                tokens_B, documents_B, _ = map(np.asarray, capture.tokens(first, last)[:3])
                 codes = dictionary.encode(_inputs(dictionary, layer_rows, first, last))
                 pass_.take(
                     Firings.of(
@@ -67,7 +82,7 @@ def collect(
                         codes.latents_BK.cpu().numpy(),
                         pass_.wanted_F,
                     ),
-                    Stretch(first, a, b, tokens_B, documents_B, positions_B),
+                    Stretch(first, a, b, tokens_B, documents_B, explains),
                 )
                 task.advance(b - a)
     kept, activations = pass_.kept()
@@ -79,7 +94,8 @@ def collect(
         settings=settings,
         about={
             "layer": layer,
-            "spans": [list(span) for span in spans],
+            "explaining": [list(span) for span in explaining],
+            "scoring": [list(span) for span in scoring],
             "origin": origin.model_dump() if origin else None,
         },
         rows=span_rows(spans),
@@ -127,7 +143,7 @@ def _inputs(dictionary: Dictionary, layer_rows: Any, first: int, last: int) -> t
 def _tokens_around(
     capture: Capture,
     rows_R: Ints,
-    spans: Sequence[tuple[int, int]],
+    spans: Spans,
     settings: ExampleSettings,
 ) -> tuple[NDArray[np.int32], Ints]:
     """The tokens of each row's window, [R, W], and its document, [R]."""
@@ -140,7 +156,7 @@ def _tokens_around(
             if not len(rows_R[some]):
                 continue
             first, last = max(start, a - settings.before), min(stop, b + settings.after)
-            tokens_B, documents_B, _ = map(np.asarray, capture.tokens(first, last))
+            tokens_B, documents_B, _ = map(np.asarray, capture.tokens(first, last)[:3])
             around_CW = rows_R[some][:, None] + np.arange(-settings.before, settings.after + 1)
             inside_CW = (around_CW >= first) & (around_CW < last)
             local_CW = (around_CW - first).clip(0, last - first - 1)
@@ -154,7 +170,7 @@ def _checked(
     dictionary: Dictionary,
     latents: Sequence[int] | None,
     rows: int,
-    spans: Sequence[tuple[int, int]],
+    spans: Spans,
 ) -> Ints:
     width = dictionary.width
     chosen = np.unique(np.asarray(range(width) if latents is None else latents, dtype=np.int64))

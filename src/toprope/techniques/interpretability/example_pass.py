@@ -1,21 +1,28 @@
 """The pass that collects examples: what it keeps of each latent as firings go by.
 
-The strongest windows, and uniform samples of its windows (by the highest of random keys), of the
-windows on which its decoder's neighbours fire and it doesn't, and of random windows on which it
-doesn't. What is kept takes (top + explain + score) x window x 2 bytes a latent, and 12 a window
-besides; nothing else grows with the rows.
+The strongest windows and a uniform sample of all (by the highest of random keys), to explain with;
+to score with, another such sample, one of the windows on which its decoder's neighbours fire and it
+doesn't, and one of random windows on which it doesn't. Of what scores, no two windows of a latent
+and a sort are of one document, so that they may count as independent.
+
+What is kept takes (top + explain + score) x window x 2 bytes a latent, and 20 a window besides;
+nothing else grows with the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toprope.data.seeding import named_rng
-from toprope.techniques.interpretability.examples import EDGES, ExampleSettings, span_rows
+from toprope.techniques.interpretability.examples import (
+    EDGES,
+    ExampleSettings,
+    Spans,
+    span_rows,
+)
 from toprope.techniques.interpretability.firings import Best, Firings, Ints, Stretch
 
 
@@ -33,7 +40,7 @@ class ExamplePass:
     counts: dict[str, np.ndarray]
     best: dict[str, Best]
     background_V: np.ndarray
-    pool: list[tuple[int, Ints]]
+    pool: list[tuple[int, int, Ints]]
 
     @classmethod
     def begun(
@@ -41,7 +48,7 @@ class ExamplePass:
         width: int,
         latents_S: Ints,
         neighbours_SM: Ints,
-        spans: Sequence[tuple[int, int]],
+        scoring: Spans,
         settings: ExampleSettings,
     ) -> ExamplePass:
         rng = named_rng(settings.seed, "examples")
@@ -55,12 +62,11 @@ class ExamplePass:
         slots = np.repeat(np.arange(len(latents_S)), neighbours_SM.shape[1])
         order = np.argsort(followed, kind="stable")
         begins_F = np.searchsorted(followed[order], np.arange(width + 1))
-        # Half of the windows are where explaining is done, and go.
-        total = span_rows(spans)
-        places = np.sort(rng.choice(total, min(total, 2 * settings.pool), replace=False))
-        starts = np.cumsum([0, *(stop - start for start, stop in spans)])
+        total = span_rows(scoring)
+        places = np.sort(rng.choice(total, min(total, settings.pool), replace=False))
+        starts = np.cumsum([0, *(stop - start for start, stop in scoring)])
         of = np.searchsorted(starts, places, side="right") - 1
-        pool_rows_P = np.array([start for start, _ in spans])[of] + places - starts[of]
+        pool_rows_P = np.array([start for start, _ in scoring])[of] + places - starts[of]
         S, W = len(latents_S), settings.window
         return cls(
             settings=settings,
@@ -80,8 +86,8 @@ class ExamplePass:
             best={
                 "top": Best(S, settings.top, W),
                 "explain": Best(S, settings.explain, W),
-                "score": Best(S, settings.score, W),
-                "hard": Best(S, settings.hard),
+                "score": Best(S, settings.score, W, apart=True),
+                "hard": Best(S, settings.hard, apart=True),
             },
             background_V=np.zeros(0, dtype=np.int64),
             pool=[],
@@ -90,8 +96,7 @@ class ExamplePass:
     def take(self, firings: Firings, stretch: Stretch) -> None:
         """Takes in the firings of one stretch."""
         before, after = self.settings.before, self.settings.after
-        explains_B = stretch.explains(self.settings.seed)
-        self._count(firings, stretch, explains_B)
+        self._count(firings, stretch)
         is_peak_E = firings.peaks(max(before, after), stretch.documents_B)
         is_peak_E &= stretch.own(firings.rows_E)
         latents_C, rows_C = firings.latents_E[is_peak_E], firings.rows_E[is_peak_E]
@@ -100,27 +105,23 @@ class ExamplePass:
         slots_C = self.slot_F[latents_C]
         np.add.at(self.counts["peaks"], slots_C[slots_C >= 0], 1)
         keys_C = self.rng.random(len(rows_C), dtype=np.float32)
-        to_explain_C = explains_B[first_C] & explains_B[last_C]
-        to_score_C = ~explains_B[first_C] & ~explains_B[last_C]
-        wanted_C = slots_C >= 0
-        for sort, which_C, by_C in (
-            ("top", to_explain_C & wanted_C, values_C),
-            ("explain", to_explain_C & wanted_C, keys_C),
-            ("score", to_score_C & wanted_C, keys_C),
-        ):
-            chosen = np.flatnonzero(which_C)
+        sorts = {"top": values_C, "explain": keys_C} if stretch.explains else {"score": keys_C}
+        for sort, by_C in sorts.items():
+            chosen = np.flatnonzero(slots_C >= 0)
             chosen = chosen[self.best[sort].may_enter(slots_C[chosen], by_C[chosen])]
             around_CW = self._around(rows_C[chosen], first_C[chosen], last_C[chosen])
             self.best[sort].offer(
                 slots_C[chosen],
                 by_C[chosen],
                 rows_C[chosen] + stretch.first,
+                stretch.documents_B[rows_C[chosen]],
                 firings.along(latents_C[chosen], around_CW),
             )
-        self._take_hard(firings, stretch, latents_C, rows_C, first_C, last_C, to_score_C)
-        self._take_pool(firings, stretch, explains_B)
+        if not stretch.explains:
+            self._take_hard(firings, stretch, latents_C, rows_C, first_C, last_C)
+            self._take_pool(firings, stretch)
 
-    def _count(self, firings: Firings, stretch: Stretch, explains_B: NDArray[np.bool_]) -> None:
+    def _count(self, firings: Firings, stretch: Stretch) -> None:
         own_E = stretch.own(firings.rows_E) & (self.slot_F[firings.latents_E] >= 0)
         slots_E, values_E = self.slot_F[firings.latents_E[own_E]], firings.values_E[own_E]
         bins_E = np.searchsorted(EDGES, values_E, side="right") - 1
@@ -128,8 +129,9 @@ class ExamplePass:
         np.add.at(self.counts["sum"], slots_E, values_E)
         np.maximum.at(self.counts["highest"], slots_E, values_E)
         np.add.at(self.counts["histogram"], (slots_E, bins_E.clip(0, len(EDGES) - 2)), 1)
-        own = slice(stretch.a - stretch.first, stretch.b - stretch.first)
-        read_V = np.bincount(stretch.tokens_B[own][explains_B[own]])
+        if not stretch.explains:
+            return
+        read_V = np.bincount(stretch.tokens_B[stretch.a - stretch.first :][: stretch.b - stretch.a])
         longer = max(len(read_V), len(self.background_V))
         self.background_V = np.pad(self.background_V, (0, longer - len(self.background_V)))
         self.background_V[: len(read_V)] += read_V
@@ -149,11 +151,10 @@ class ExamplePass:
         rows_C: Ints,
         first_C: Ints,
         last_C: Ints,
-        to_score_C: NDArray[np.bool_],
     ) -> None:
         """Offers each neighbour's peak to the latents that have it as a neighbour."""
         begins_F, slots = self.followers
-        counts_C = np.where(to_score_C, begins_F[latents_C + 1] - begins_F[latents_C], 0)
+        counts_C = begins_F[latents_C + 1] - begins_F[latents_C]
         of_H = np.repeat(np.arange(len(rows_C)), counts_C)
         within_H = np.arange(len(of_H)) - np.repeat(np.cumsum(counts_C) - counts_C, counts_C)
         slots_H = slots[begins_F[latents_C[of_H]] + within_H]
@@ -161,14 +162,15 @@ class ExamplePass:
         may_H = self.best["hard"].may_enter(slots_H, keys_H)
         of_H, slots_H, keys_H = of_H[may_H], slots_H[may_H], keys_H[may_H]
         silent_H = firings.silent(self.latents_S[slots_H], first_C[of_H], last_C[of_H])
-        # A row where two neighbours peak is one window.
-        pairs_H = (
-            slots_H[silent_H] * np.int64(stretch.first + firings.rows) + rows_C[of_H[silent_H]]
+        rows_H = rows_C[of_H[silent_H]]
+        self.best["hard"].offer(
+            slots_H[silent_H],
+            keys_H[silent_H],
+            rows_H + stretch.first,
+            stretch.documents_B[rows_H],
         )
-        once = np.flatnonzero(silent_H)[np.unique(pairs_H, return_index=True)[1]]
-        self.best["hard"].offer(slots_H[once], keys_H[once], rows_C[of_H[once]] + stretch.first)
 
-    def _take_pool(self, firings: Firings, stretch: Stretch, explains_B: NDArray[np.bool_]) -> None:
+    def _take_pool(self, firings: Firings, stretch: Stretch) -> None:
         low, high = np.searchsorted(self.pool_rows_P, [stretch.a, stretch.b])
         rows_C = self.pool_rows_P[low:high] - stretch.first
         if not len(rows_C):
@@ -177,13 +179,12 @@ class ExamplePass:
         order = np.argsort(firings.rows_E, kind="stable")
         sorted_rows = firings.rows_E[order]
         for row, first, last in zip(rows_C, first_C, last_C, strict=True):
-            if explains_B[first] or explains_B[last]:
-                continue
             some = order[np.searchsorted(sorted_rows, first) :][
                 : np.searchsorted(sorted_rows, last + 1) - np.searchsorted(sorted_rows, first)
             ]
             active = np.unique(self.slot_F[firings.latents_E[some]])
-            self.pool.append((int(row) + stretch.first, active[active >= 0]))
+            document = int(stretch.documents_B[row])
+            self.pool.append((int(row) + stretch.first, document, active[active >= 0]))
 
     def kept(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Rows of each sort, and activations of those sorts that fire."""
@@ -195,14 +196,16 @@ class ExamplePass:
         return rows, windows
 
     def _random(self) -> Ints:
-        """[S, M]: of each latent, windows of the pool on which it's silent."""
+        """[S, M]: of each latent, windows of the pool on which it's silent, each of another
+        document."""
         S, M = len(self.latents_S), self.settings.random
         rows_SM = np.full((S, M), -1, dtype=np.int64)
         if not self.pool:
             return rows_SM
-        rows_P = np.array([row for row, _ in self.pool])
-        lengths_P = [len(active) for _, active in self.pool]
-        slots = np.concatenate([active for _, active in self.pool])
+        rows_P = np.array([row for row, _, _ in self.pool])
+        documents_P = np.array([document for _, document, _ in self.pool])
+        lengths_P = [len(active) for _, _, active in self.pool]
+        slots = np.concatenate([active for _, _, active in self.pool])
         windows = np.repeat(np.arange(len(rows_P)), lengths_P)
         order = np.argsort(slots, kind="stable")
         slots, windows = slots[order], windows[order]
@@ -210,6 +213,8 @@ class ExamplePass:
         for slot in range(S):
             fires_P = np.zeros(len(rows_P), dtype=bool)
             fires_P[windows[ends[slot] : ends[slot + 1]]] = True
-            drawn = self.rng.permutation(np.flatnonzero(~fires_P))[:M]
+            drawn = self.rng.permutation(np.flatnonzero(~fires_P))
+            first_of_each = np.unique(documents_P[drawn], return_index=True)[1]
+            drawn = drawn[np.sort(first_of_each)[:M]]
             rows_SM[slot, : len(drawn)] = rows_P[drawn]
         return rows_SM

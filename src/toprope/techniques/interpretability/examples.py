@@ -1,9 +1,10 @@
 """Examples: for each latent the windows of text on which it fires, and some on which it doesn't,
 from what `collecting.collect` read of a capture.
 
-Windows to explain with and windows to score with come from separate stretches of text: no token is
-in both. Negatives are hard ones, on which a latent with a near decoder direction fires (as the
-neighbour negatives of Delphi, Paulo et al. 2024, arXiv 2410.13928), and random ones.
+Windows to explain with are of documents that dictionaries train on, windows to score with of those
+held out: what a label is scored on, neither its writer nor the dictionary has seen. Negatives are
+hard ones, on which a latent with a near decoder direction fires (as the neighbour negatives of
+Delphi, Paulo et al. 2024, arXiv 2410.13928), and random ones.
 
 Nothing here reads a model or a capture: a saved folder holds all that is needed but the tokenizer.
 """
@@ -11,7 +12,6 @@ Nothing here reads a model or a capture: a saved folder holds all that is needed
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,16 +22,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from toprope.errors import UserError
+from toprope.files import write_tensors, write_text
 from toprope.techniques.interpretability.windows import Kind, Pieces, Window
 
 ABOUT = "examples.json"
 ARRAYS = "examples.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 EDGES = 2.0 ** np.linspace(-8, 8, 65)
 """Of the histograms' bins: quarters of an octave. What is beyond is in the first or last."""
 
 Shortfall = Literal["dead", "too few examples", "too few negatives"]
+
+Spans = Sequence[tuple[int, int]]
+"""(start, stop) rows of a capture."""
 
 
 class ExampleSettings(BaseModel):
@@ -47,6 +51,7 @@ class ExampleSettings(BaseModel):
         quantiles: strata of the drawn ones.
         neighbours: latents nearest by decoder cosine, from whose windows the hard negatives come.
         pool: random windows in all, from which each latent's are taken.
+        most: rows that are read to explain with, of the first documents, whose order is random.
         seed: of all that is drawn.
     """
 
@@ -62,6 +67,7 @@ class ExampleSettings(BaseModel):
     quantiles: int = Field(default=4, ge=1)
     neighbours: int = Field(default=10, ge=1)
     pool: int = Field(default=2000, ge=1)
+    most: int = Field(default=1_000_000, ge=1)
     seed: int = 0
 
     @property
@@ -74,13 +80,14 @@ class LatentExamples:
     """What was seen of one latent.
 
     Attributes:
-        rows: that were read.
+        rows: that were read, of both sides; so are the counts.
         firings: rows on which it fires.
         peaks: windows in which it does: firings that are the strongest around.
-        histogram: of its activations, over `EDGES`.
+        highest, mean: of its activations where it fires.
+        histogram: of these, over `EDGES`.
         top, strata: to explain with: the strongest, and a sample sorted by activation without
             these.
-        score, hard, random: to score with.
+        score, hard, random: to score with; no two of a sort are of one document.
         neighbours: the latents with the nearest decoder directions, and the cosines.
     """
 
@@ -127,12 +134,12 @@ class Examples:
     Attributes:
         about: the capture, the layer and the dictionary they come from, as a reader calls them.
         latents_S: which latents, in rising order.
-        rows: that were read.
-        counts: "firings", "peaks", "sum", "highest" [S], and "histogram" [S, bins].
+        rows: that were read, of both sides.
+        counts: over these, "firings", "peaks", "sum", "highest" [S], and "histogram" [S, bins].
         kept: sort of window -> rows [S, M], -1 where there are fewer.
         activations: of those that fire, [S, M, W].
         window_rows_R, tokens_RW, documents_R: the tokens around each row; -1 beyond a document.
-        background_V: how often each token was read, in the stretches that explain.
+        background_V: how often each token was read on the side that explains.
     """
 
     settings: ExampleSettings
@@ -171,8 +178,11 @@ class Examples:
             raise ValueError("examples have no tokenizer: call read_with(tokenizer) first")
         return self._pieces[0]
 
-    def latent(self, latent: int) -> LatentExamples:
+    def latent(self, latent: int, windows: int | None = None) -> LatentExamples:
         """
+        Args:
+            windows: that score, of each sort, the first of those drawn; None: all that were kept.
+
         Raises:
             UserError: it isn't among those that were collected.
         """
@@ -196,9 +206,9 @@ class Examples:
             histogram=tuple(self.counts["histogram"][slot].tolist()),
             top=top,
             strata=tuple(one for one in strata if one.row not in shown),
-            score=self._stratified("score", slot),
-            hard=self._windows("hard", slot, "hard"),
-            random=self._windows("random", slot, "random"),
+            score=self._stratified("score", slot, windows),
+            hard=self._windows("hard", slot, "hard", windows),
+            random=self._windows("random", slot, "random", windows),
             neighbours=tuple(
                 (int(other), float(cosine))
                 for other, cosine in zip(
@@ -211,8 +221,10 @@ class Examples:
     def _slots(self) -> dict[int, int]:
         return {latent: slot for slot, latent in enumerate(self.latents)}
 
-    def _windows(self, sort: str, slot: int, kind: Kind = "activating") -> tuple[Window, ...]:
-        rows_M = self.kept[sort][slot]
+    def _windows(
+        self, sort: str, slot: int, kind: Kind = "activating", most: int | None = None
+    ) -> tuple[Window, ...]:
+        rows_M = self.kept[sort][slot][:most]
         found = []
         for m, row in enumerate(rows_M.tolist()):
             if row < 0:
@@ -234,9 +246,9 @@ class Examples:
             )
         return tuple(found)
 
-    def _stratified(self, sort: str, slot: int) -> tuple[Window, ...]:
+    def _stratified(self, sort: str, slot: int, most: int | None = None) -> tuple[Window, ...]:
         """Those drawn, from the weakest, each with its quantile."""
-        drawn = sorted(self._windows(sort, slot), key=lambda one: one.peak)
+        drawn = sorted(self._windows(sort, slot, most=most), key=lambda one: one.peak)
         strata = self.settings.quantiles
         return tuple(
             Window(**{**one.__dict__, "quantile": i * strata // len(drawn)})
@@ -245,9 +257,6 @@ class Examples:
 
     def save(self, folder: Path) -> None:
         """Writes examples.json and examples.safetensors, each whole or not at all."""
-        from safetensors.numpy import save_file
-
-        folder.mkdir(parents=True, exist_ok=True)
         head = {
             "format": FORMAT,
             "settings": self.settings.model_dump(),
@@ -257,16 +266,11 @@ class Examples:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         for group in _GROUPS:
             arrays |= {f"{group}.{name}": array for name, array in getattr(self, group).items()}
-        partial = folder / f".{ARRAYS}.{os.getpid()}.partial"
         try:
-            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, partial)
-            os.replace(partial, folder / ARRAYS)
-            partial.write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
-            os.replace(partial, folder / ABOUT)
+            write_tensors(folder / ARRAYS, arrays)
+            write_text(folder / ABOUT, json.dumps(head, indent=1) + "\n")
         except OSError as error:
             raise UserError(f"can't write the examples in '{folder}': {error.strerror}") from None
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 _ARRAYS = (
@@ -292,6 +296,11 @@ def load(folder: Path) -> Examples:
 
     try:
         head = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if head["format"] != FORMAT:
+            raise UserError(
+                f"the examples in '{folder}' are of another version of toprope: remove the folder, "
+                "and they're collected anew"
+            )
         arrays = load_file(folder / ARRAYS)
         groups: dict[str, Any] = {
             group: {
@@ -315,6 +324,6 @@ def load(folder: Path) -> Examples:
         raise UserError(f"the examples in '{folder}' are damaged: {reason}") from None
 
 
-def span_rows(spans: Sequence[tuple[int, int]]) -> int:
+def span_rows(spans: Spans) -> int:
     """Rows in all."""
     return sum(stop - start for start, stop in spans)

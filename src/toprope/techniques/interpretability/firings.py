@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-STRETCH = 512
-"""Tokens of a document that serve one purpose, explaining or scoring."""
-
 
 @dataclass(frozen=True)
 class Firings:
@@ -87,14 +84,18 @@ class Firings:
 @dataclass(frozen=True)
 class Stretch:
     """Rows first .. first + B of a capture, of which a .. b are this chunk's own; the others are
-    there for the windows that reach into them."""
+    there for the windows that reach into them.
+
+    Attributes:
+        explains: whether its windows are to explain with; otherwise they're to score with.
+    """
 
     first: int
     a: int
     b: int
     tokens_B: np.ndarray
     documents_B: np.ndarray
-    positions_B: np.ndarray
+    explains: bool
 
     def own(self, rows_C: Ints) -> NDArray[np.bool_]:
         """[C]: of rows that count from `first`."""
@@ -108,31 +109,24 @@ class Stretch:
         of_C = np.searchsorted(starts, rows_C, side="right") - 1
         return np.maximum(rows_C - before, starts[of_C]), np.minimum(rows_C + after, ends[of_C])
 
-    def explains(self, seed: int) -> NDArray[np.bool_]:
-        """[B]: whether a token's stretch of its document is for explaining."""
-        mixed_B = self.documents_B.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        mixed_B += (self.positions_B // STRETCH).astype(np.uint64)
-        mixed_B ^= np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
-        # The finaliser of splitmix64: every bit of the result depends on every bit before.
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed_B = (mixed_B ^ (mixed_B >> np.uint64(shift))) * np.uint64(factor)
-        return (mixed_B ^ (mixed_B >> np.uint64(31))) & np.uint64(1) == 1
-
 
 class Best:
     """For each of S latents the M candidates with the highest keys. With random keys that is a
     uniform sample of all that were offered.
 
     Attributes:
+        apart: at most one of a document is kept, the highest.
         keys_SM: from the highest; -inf where fewer were offered.
         rows_SM: of the capture; -1 where fewer were offered.
+        documents_SM: of the rows.
         window_SMW: half-precision activations along each one's window; None without.
     """
 
-    def __init__(self, latents: int, most: int, window: int = 0) -> None:
-        self.most = most
+    def __init__(self, latents: int, most: int, window: int = 0, *, apart: bool = False) -> None:
+        self.most, self.apart = most, apart
         self.keys_SM = np.full((latents, most), -np.inf, dtype=np.float32)
         self.rows_SM = np.full((latents, most), -1, dtype=np.int64)
+        self.documents_SM = np.full((latents, most), -1, dtype=np.int64)
         self.window_SMW = np.zeros((latents, most, window), dtype=np.float16) if window else None
 
     def may_enter(self, slots_C: Ints, keys_C: np.ndarray) -> NDArray[np.bool_]:
@@ -146,12 +140,17 @@ class Best:
         slots_C: Ints,
         keys_C: np.ndarray,
         rows_C: Ints,
+        documents_C: Ints,
         window_CW: np.ndarray | None = None,
     ) -> None:
         """Takes in those candidates that are among the best now."""
         if not len(slots_C) or not self.most:
             return
         order = np.lexsort((-keys_C, slots_C))
+        if self.apart:
+            pairs_C2 = np.stack([slots_C[order], documents_C[order]], axis=1)
+            # The first of each pair has the highest key.
+            order = order[np.sort(np.unique(pairs_C2, axis=0, return_index=True)[1])]
         slots_C, keys_C, rows_C = slots_C[order], keys_C[order], rows_C[order]
         touched_U, first_U, of_C = np.unique(slots_C, return_index=True, return_inverse=True)
         rank_C = np.arange(len(slots_C)) - first_U[of_C]
@@ -163,13 +162,35 @@ class Best:
         keys_UM[of_C, rank_C] = keys_C[kept]
         rows_UM = np.full(shape, -1, dtype=np.int64)
         rows_UM[of_C, rank_C] = rows_C[kept]
+        documents_UM = np.full(shape, -1, dtype=np.int64)
+        documents_UM[of_C, rank_C] = documents_C[order][kept]
         all_keys = np.concatenate([self.keys_SM[touched_U], keys_UM], axis=1)
-        best_UM = np.argsort(-all_keys, axis=1, kind="stable")[:, : self.most]
         all_rows = np.concatenate([self.rows_SM[touched_U], rows_UM], axis=1)
+        all_documents = np.concatenate([self.documents_SM[touched_U], documents_UM], axis=1)
+        if self.apart:
+            lower = _lower_of_one_document(all_keys, all_documents, self.most)
+            all_keys[lower], all_rows[lower] = -np.inf, -1
+        best_UM = np.argsort(-all_keys, axis=1, kind="stable")[:, : self.most]
         self.keys_SM[touched_U] = np.take_along_axis(all_keys, best_UM, axis=1)
         self.rows_SM[touched_U] = np.take_along_axis(all_rows, best_UM, axis=1)
+        self.documents_SM[touched_U] = np.take_along_axis(all_documents, best_UM, axis=1)
         if self.window_SMW is not None and window_CW is not None:
             windows = np.zeros((*shape, window_CW.shape[1]), dtype=np.float16)
             windows[of_C, rank_C] = window_CW[order][kept]
             both = np.concatenate([self.window_SMW[touched_U], windows], axis=1)
             self.window_SMW[touched_U] = np.take_along_axis(both, best_UM[:, :, None], axis=1)
+
+
+def _lower_of_one_document(
+    keys_UN: np.ndarray, documents_UN: Ints, before: int
+) -> NDArray[np.bool_]:
+    """[U, N]: whether another candidate of the same document has a higher key; of equals the first
+    stays. Neither the first `before` nor the others have two of a document among themselves."""
+    known, new = slice(None, before), slice(before, None)
+    same_UMN = (documents_UN[:, known, None] == documents_UN[:, None, new]) & (
+        keys_UN[:, None, new] > -np.inf
+    )
+    new_wins_UMN = keys_UN[:, None, new] > keys_UN[:, known, None]
+    known_lose = (same_UMN & new_wins_UMN).any(2)
+    new_lose = (same_UMN & ~new_wins_UMN).any(1)
+    return np.concatenate([known_lose, new_lose], axis=1)

@@ -1,34 +1,32 @@
-"""What a folder of features says, as evidence: how well dictionaries reconstruct, what splicing
-them in does to the model, which latents are dead, recur and are interpretable, each beside its
-control.
+"""What a folder of features says of its dictionaries, as evidence: how well they reconstruct, what
+splicing them in does to the model, which latents are dead, what seeds share, each beside its
+control. What labels say is in `label_measures.py`.
 
-Intervals of reconstruction and splicing are by drawing documents, of shares over latents by taking
+Intervals of reconstruction and splicing are by drawing the groups of documents that are held out
+together, of shares over latents by taking
 latents as drawn from those that such training gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from toprope.evidence import Evidence, interval_fields
-from toprope.statistics import LEVEL, Interval
-from toprope.techniques.interpretability.labels.definition import InterpretableRate
-from toprope.techniques.interpretability.labels.job import Job
-from toprope.techniques.interpretability.labels.measures import summary
+from toprope.evidence import Evidence
+from toprope.techniques.interpretability.making import RANDOM_CONSENSUS, Agreed, untrained
 from toprope.techniques.interpretability.quality import density, held_out, spliced
+from toprope.techniques.interpretability.quality.absorption import absorption
 from toprope.techniques.interpretability.quality.measure import Measure
 from toprope.techniques.interpretability.quality.reconstruction import reconstruction
 from toprope.techniques.interpretability.quality.stability import stability
+from toprope.techniques.interpretability.rows import Rows
 from toprope.techniques.interpretability.workbench import (
     CONSENSUS,
     FROZEN,
-    RANDOM,
-    Agreed,
     Workbench,
+    is_random,
 )
 
 SPLICED_WINDOWS = 200
@@ -37,36 +35,39 @@ SPLICED_WINDOWS = 200
 
 @dataclass
 class FeatureMeasures:
-    """Evidence of a folder of features.
+    """Evidence of a folder's dictionaries.
 
     Attributes:
-        about: fields that all of it shares.
         rng: of the bootstrap's draws.
     """
 
     bench: Workbench
-    about: Mapping[str, Any]
+    rows: Rows
     rng: np.random.Generator
 
     # --- dictionaries ---
 
     def dictionaries(self) -> Iterator[Evidence]:
-        """Of each: L0, FVU, dead and dense latents; with the frozen decoder and the model with
-        random weights as controls of those of the seeds and the consensus."""
-        there = self.bench.names
-        found = {name: self._quality(name) for name in there}
-        controls = [name for name in (FROZEN, RANDOM) if name in found]
-        for name, rows in found.items():
-            for metric, measure in rows.items():
-                yield self._row(
+        """Of each: FVU, L0, dead and dense latents; beside the frozen decoder's and those of the
+        model with random weights. A consensus' FVU is told by `agreement`, beside its own
+        control."""
+        found = {name: self._quality(name) for name in self.bench.names}
+        first_random = self.bench.seeds(random=True)[0]
+        for name, measures in found.items():
+            others = [FROZEN, first_random] if not is_random(name) else []
+            controls = [one for one in others if one in found and one != name]
+            for metric, measure in measures.items():
+                if metric == "fvu" and name in (CONSENSUS, RANDOM_CONSENSUS):
+                    continue
+                yield self.rows.row(
                     name,
                     metric,
                     measure,
-                    role="control" if name in controls else "diagnostic",
-                    controls={one: found[one][metric].value for one in controls if one != name},
-                    better="lower" if metric in ("fvu", "dead", "dense") else "neither",
-                    unit="latents" if metric in ("dead", "dense") else "documents",
-                    notes=_NOTES.get(metric, ""),
+                    role="control" if is_random(name) or name == FROZEN else "result",
+                    controls={one: found[one][metric].value for one in controls},
+                    better="neither" if metric == "l0" else "lower",
+                    unit="latents" if metric in ("dead", "dense") else "groups of documents",
+                    notes=self._notes(metric, measure),
                 )
 
     def _quality(self, name: str) -> dict[str, Measure]:
@@ -86,12 +87,22 @@ class FeatureMeasures:
             "dense": fires.dense,
         }
 
+    def _notes(self, metric: str, measure: Measure) -> str:
+        tokens = len(self.bench.reads(CONSENSUS).held_out)
+        return {
+            "fvu": "on held-out documents, standardised: 1 is what the mean gives",
+            "raw_fvu": "in the model's own units, where a few channels count for most",
+            "dead": f"never active on {tokens:,} held-out tokens",
+            "dense": f"active on more than a tenth of {tokens:,} held-out tokens",
+        }.get(metric, "")
+
     def splicing(self, names: Sequence[str]) -> Iterator[Evidence]:
-        """Cross-entropy and KL recovered where a dictionary stands in for the layer."""
+        """Cross-entropy and KL recovered where a dictionary stands in for the layer, on the scale
+        from the layer's mean to the layer itself; beside the frozen decoder's."""
         bench = self.bench
         windows, documents = held_out.windows(bench.reads(CONSENSUS), most=SPLICED_WINDOWS)
-        for name in names:
-            found = spliced.spliced_loss(
+        found = {
+            name: spliced.spliced_loss(
                 bench.model,
                 bench.layer,
                 bench.dictionary(name),
@@ -101,191 +112,117 @@ class FeatureMeasures:
                 outlier_norm=held_out.outlier_norm(bench.reads(name), bench.layer),
                 progress=bench.lab.show,
             )
+            for name in names
+        }
+        for name, one in found.items():
+            told = (
+                f"cross-entropy {one.ce.value:.3f} as it is, {one.ce_spliced.value:.3f} spliced, "
+                f"{one.ce_mean.value:.3f} with the mean; {one.tokens:,} tokens"
+            )
+            frozen = found.get(FROZEN) if name != FROZEN else None
+            for metric in ("ce_recovered", "kl_recovered"):
+                of_frozen = frozen and getattr(frozen, f"{metric}_from_mean").value
+                yield self.rows.row(
+                    name,
+                    metric,
+                    getattr(one, f"{metric}_from_mean"),
+                    role="control" if name == FROZEN else "result",
+                    controls={} if of_frozen is None else {FROZEN: of_frozen},
+                    better="higher",
+                    unit="groups of documents",
+                    notes=told,
+                )
+
+    def absorbed(self, names: Sequence[str]) -> Iterator[Evidence]:
+        """Feature absorption on words' first letters."""
+        bench = self.bench
+        for name in names:
+            found = absorption(
+                bench.model,
+                bench.dictionary(name),
+                bench.layer,
+                rng=self.rng,
+                progress=bench.lab.show,
+            )
+            told = (
+                f"probes' F1 {found.f1:.2f}; {len(found.letters)} letters, {found.splits:.1f} "
+                "latents each"
+            )
+            if found.spelled.n:
+                told += f"; the model itself names {found.spelled.value:.1%} of the letters"
+            why = f"not measurable: {found.reason}; " if found.reason else ""
             for metric, measure in (
-                ("ce_recovered", found.ce_recovered_from_mean),
-                ("kl_recovered", found.kl_recovered_from_mean),
+                ("absorption", found.rate),
+                ("absorption_projection", found.projection),
             ):
-                yield self._row(
+                controls = {}
+                if measure and measure.control is not None:
+                    controls = {"another letter's probe": measure.control}
+                yield self.rows.row(
                     name,
                     metric,
                     measure,
-                    role="control" if name == FROZEN else "result",
-                    controls={"mean ablation": 0.0},
-                    better="higher",
-                    unit="documents",
-                    notes=f"cross-entropy {found.ce.value:.3f} as it is, spliced "
-                    f"{found.ce_spliced.value:.3f}, with the mean {found.ce_mean.value:.3f}; "
-                    f"{found.tokens} tokens",
+                    role="result" if controls else "diagnostic",
+                    controls=controls,
+                    better="lower",
+                    unit="letters",
+                    notes=why + told,
                 )
 
     # --- over seeds ---
 
-    def agreement(self, agreed: Agreed) -> Iterator[Evidence]:
-        """How much of a seed's dictionary another seed's has, and what the consensus keeps."""
-        first, second = (self.bench.dictionary(name) for name in self.bench.seeds[:2])
-        found = stability(first, second, rng=self.rng, progress=self.bench.lab.show)
+    def agreement(self, agreed: Agreed, random: bool = False) -> Iterator[Evidence]:
+        """How much of a seed's dictionary another seed's has, and what the consensus keeps; of the
+        model with random weights as the control."""
+        bench = self.bench
+        role = "control" if random else "result"
+        names = bench.seeds(random=random)
+        first, second = (bench.dictionary(name) for name in names[:2])
+        found = stability(first, second, rng=self.rng, progress=bench.lab.show)
+        controls = {
+            "random dictionary": found.shared.control or 0.0,
+            "rotated": found.rotated,
+        }
+        if not random:
+            controls["before training"] = stability(*untrained(bench, 2), rng=self.rng).shared.value
         tokens = first.origin.tokens if first.origin else 0
-        yield self._row(
-            "seed-0",
+        yield self.rows.row(
+            names[0],
             "shared_with_seed",
             found.shared,
-            role="result",
-            controls={"random dictionary": found.shared.control or 0.0, "rotated": found.rotated},
+            role=role,
+            controls=controls,
             better="higher",
             unit="latents",
             notes=f"decoder and encoder cosine above {found.threshold:g} with the latent that it's "
-            f"matched with in seed-1, after {tokens:,} tokens; by decoder alone "
+            f"matched with in {names[1]}, after {tokens:,} tokens; by decoder alone "
             f"{found.decoder.value:.1%}",
         )
         overall = agreed.recurrence.overall
-        yield self._row(
-            "seeds",
+        yield self.rows.row(
+            "random seeds" if random else "seeds",
             "recurrence",
             overall,
-            role="result",
+            role=role,
             controls={"random dictionary": overall.control or 0.0},
             better="higher",
             unit="latents",
-            notes=f"share of the other seeds that have a latent, of {self.bench.recipe.seeds}",
+            notes=f"share of the other seeds that have a latent, of {bench.recipe.seeds}",
         )
+        arm = RANDOM_CONSENSUS if random else CONSENSUS
         if agreed.consensus is None or agreed.losses is None:
-            yield self._row(
-                CONSENSUS,
-                "fvu_above_seeds",
-                None,
-                unit="documents",
-                notes=f"no feature recurs in {self.bench.recipe.recurs_in} seeds",
-            )
+            why = f"no feature recurs in {bench.recipe.recurs_in} seeds"
+            yield self.rows.unmeasured(arm, "fvu", why)
             return
         losses = agreed.losses
-        yield self._row(
-            CONSENSUS,
+        yield self.rows.row(
+            arm,
             "fvu",
             losses.fvu,
-            role="result",
+            role=role,
             controls={"as many of one seed, at random": losses.subset.fvu.value},
             better="lower",
-            unit="documents",
-            notes=f"{agreed.consensus.dictionary.width} features, {losses.kept:.1%} of a seed's; "
-            f"{losses.above_seeds:+.3f} against the seeds' mean",
+            unit="groups of documents",
+            notes=f"{agreed.consensus.dictionary.width} features, {losses.kept:.1%} of a seed's "
+            f"number; {losses.above_seeds:+.3f} against the seeds' mean",
         )
-
-    # --- labels ---
-
-    def labels(self, name: str, jobs: Sequence[Job]) -> Iterator[Evidence]:
-        """Scores of labels, and the rate of interpretable latents, by labeller."""
-        for job in jobs:
-            arm = f"{name}/{job.name}"
-            for scorer, scores in job.labelled.scores.items():
-                if len(scores) >= 2:
-                    yield self._scored(arm, scorer, job)
-            if job.rate is None:
-                why = ", ".join(f"{n} {what}" for what, n in _counted(job))
-                yield self._row(
-                    arm, "interpretable", None, unit="latents", notes=f"none was scored: {why}"
-                )
-            else:
-                yield self._interpretable(arm, job, job.rate)
-            if (per_minute := job.labelled.per_minute) is not None:
-                n = job.labelled.done
-                yield self._row(
-                    arm,
-                    "labelled_per_minute",
-                    Measure(per_minute, per_minute, per_minute, n),
-                    better="higher",
-                    unit="latents",
-                    notes="labelled and scored, by this machine's clock; no interval",
-                )
-
-    def _scored(self, arm: str, scorer: str, job: Job) -> Evidence:
-        own = summary(list(job.labelled.scores[scorer].values()), rng=self.rng)
-        controls = {"no information": own.floor}
-        if of_others := job.labelled.controls.get(scorer):
-            controls["another latent's label"] = summary(
-                list(of_others.values()), rng=self.rng
-            ).value.value
-        outcomes = ", ".join(f"{n} {what}" for what, n in own.outcomes.items())
-        more = [
-            f"{what} {interval.value:.2f} (no information {floor or 0:.2f})"
-            for what, interval, floor in (
-                ("F1", own.f1, own.f1_floor),
-                ("AUPRC", own.auprc, own.auprc_floor),
-            )
-            if interval is not None
-        ]
-        return self._row(
-            arm,
-            "accuracy" if scorer.startswith("intruder") else "balanced_accuracy",
-            Measure.of(own.value),
-            scorer=scorer,
-            role="control" if arm.startswith(RANDOM) else "result",
-            controls=controls,
-            baseline=0.74 if scorer == "detection" else None,
-            better="higher",
-            unit="latents",
-            notes="; ".join([*more, f"verdicts: {outcomes}", _shown(job)]),
-        )
-
-    def _interpretable(self, arm: str, job: Job, rate: InterpretableRate) -> Evidence:
-        unscored = ", ".join(f"{n} {what}" for what, n in rate.unscored.items()) or "none"
-        return self._row(
-            arm,
-            "interpretable",
-            Measure.of(rate.rate),
-            role="control" if arm.startswith(RANDOM) else "result",
-            controls={"if none or all of the unscored were: low": rate.low, "high": rate.high},
-            better="higher",
-            unit="latents",
-            notes=f"{rate.definition}; not scored: {unscored}; {_shown(job)}",
-        )
-
-    def _row(
-        self,
-        arm: str,
-        metric: str,
-        measure: Measure | None,
-        *,
-        scorer: str = "",
-        role: str = "diagnostic",
-        controls: Mapping[str, float] | None = None,
-        baseline: float | None = None,
-        better: str = "neither",
-        unit: str,
-        notes: str = "",
-    ) -> Evidence:
-        interval = None
-        if measure is not None:
-            ends = (measure.value, measure.low, measure.high)
-            interval = Interval(*ends, level=LEVEL, n=measure.n, method="")
-        return Evidence.model_validate(
-            {
-                **self.about,
-                **interval_fields(interval),
-                "arm": arm,
-                "metric": f"{metric}_{scorer}" if scorer else metric,
-                "role": role if measure else "diagnostic",
-                "controls": dict(controls or {}),
-                "baseline": baseline,
-                "better": better,
-                "unit": unit,
-                "notes": notes,
-            }
-        )
-
-
-_NOTES = {
-    "fvu": "on held-out documents, standardised: 1 is what the mean gives",
-    "raw_fvu": "in the model's own units, where a few channels count for most",
-    "dead": "never active on the held-out tokens",
-    "dense": "active on more than a tenth of them",
-}
-
-
-def _shown(job: Job) -> str:
-    labelled = job.labelled
-    return "labels: " + ", ".join(f"{n} {what}" for what, n in labelled.outcomes.items())
-
-
-def _counted(job: Job) -> list[tuple[str, int]]:
-    reasons = list(job.labelled.unscored.values())
-    return [(why, reasons.count(why)) for why in dict.fromkeys(reasons)]

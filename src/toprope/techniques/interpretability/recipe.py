@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from toprope.errors import UserError
 from toprope.techniques.interpretability.activations.settings import CaptureSettings, Store
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 DEPTH = 0.4
 """The share of a model's depth at which its states are read where no layer is named."""
+
+FEWEST_FIRINGS = 50
+"""Times that a latent is active in training, on average, below which a dictionary learns nothing of
+most of them."""
 
 Kind = Literal["topk", "batch_topk", "matryoshka", "jumprelu", "archetypal"]
 
@@ -32,6 +37,10 @@ class Recipe(BaseModel):
         default=None,
         ge=0,
         description="whose output is read, from 1; none: at two fifths of the depth",
+    )
+    also: tuple[int, ...] = Field(
+        default=(),
+        description="layers captured in the same pass, for other features that share the captures",
     )
     tokens: int | None = Field(
         default=1_000_000, ge=1000, description="to train on; none: all that the texts have"
@@ -61,12 +70,36 @@ class Recipe(BaseModel):
         if self.active > self.width:
             raise ValueError(f"{self.active} latents can't be active of {self.width}")
         if self.tokens is not None and self.tokens < self.batch:
-            raise ValueError(f"{self.tokens} tokens make no batch of {self.batch}")
+            raise ValueError(
+                f"{self.tokens:,} tokens make no batch of {self.batch:,}: take more tokens, or a "
+                "smaller batch"
+            )
+        if 1 < self.seeds < self.recurs_in:
+            raise ValueError(f"no feature can recur in {self.recurs_in} of {self.seeds} seeds")
         return self
+
+    def check_width(self, tokens: int | None = None) -> None:
+        """
+        Args:
+            tokens: that there are to train on; None: those that are asked for.
+
+        Raises:
+            UserError: too few: most latents would hardly ever be active.
+        """
+        tokens = tokens if tokens is not None else self.tokens
+        if tokens is None:
+            return
+        firings = tokens * self.epochs * self.active / self.width
+        if firings < FEWEST_FIRINGS:
+            raise UserError(
+                f"{tokens:,} tokens are too few for dictionaries of {self.width:,} latents: each "
+                f"would be active {firings:.1f} times on average, and should be {FEWEST_FIRINGS}: "
+                "take more tokens, a smaller width or more epochs"
+            )
 
     def captured(self, layer: int) -> CaptureSettings:
         return CaptureSettings(
-            layers=(layer,),
+            layers=(layer, *self.also),
             window=self.window,
             tokens=self.tokens,
             held_out=self.share,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,17 +19,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from toprope.errors import UserError
+from toprope.files import write_text
 from toprope.progress import Progress
-from toprope.techniques.interpretability import checkpoints
 from toprope.techniques.interpretability.checkpoints import Checkpoint
 from toprope.techniques.interpretability.dictionaries.dictionary import Dictionary, Loss
 
 BETAS = (0.9, 0.999)
 EPSILON = 6.25e-10
 LOG = "log.jsonl"
+NO_MATTER = {"log_every", "checkpoint_seconds", "checkpoint_every"}
+"""Settings that don't change what a training comes to."""
 
 Batch = Tensor | tuple[Tensor, Tensor]
 """Standardised rows [B, D]; for transcoders those of two layers."""
+Batches = Iterable[Batch] | Callable[[int], Iterable[Batch]]
+"""All batches, or what gives those after the first so many."""
 
 
 class TrainingSettings(BaseModel):
@@ -38,7 +43,9 @@ class TrainingSettings(BaseModel):
         learning_rate: at its peak.
         warmup, decay: the shares of the steps in which it rises at first, and falls at the end.
         max_grad_norm: gradients are scaled down to it.
-        log_every, checkpoint_every: steps.
+        log_every: steps.
+        checkpoint_seconds: between checkpoints; there is one at the end besides.
+        checkpoint_every: steps between them, in place of seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +56,8 @@ class TrainingSettings(BaseModel):
     decay: float = Field(default=0.2, ge=0, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
     log_every: int = Field(default=50, gt=0)
-    checkpoint_every: int = Field(default=500, gt=0)
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+    checkpoint_every: int | None = Field(default=None, gt=0)
 
 
 @dataclass(frozen=True)
@@ -75,24 +83,28 @@ class Record:
 
 def train(
     dictionaries: Mapping[str, Dictionary],
-    batches: Iterable[Batch],
+    batches: Batches,
     settings: TrainingSettings,
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
+    due: Callable[[int], bool] | None = None,
 ) -> list[Record]:
     """Trains the dictionaries, by name, in place.
 
     Args:
-        batches: at least `settings.steps` of them. A run that goes on passes over those that it has
-            had, so they must come in the same order.
+        batches: at least `settings.steps` of them, each time the same in the same order. A run that
+            goes on asks for those after the ones that it has had, where `batches` is a function;
+            otherwise it reads them all, and passes over those.
         folder: for checkpoints and the log; one that holds a finished training is read only.
+        due: whether a checkpoint is, after a step; by default what the settings say.
 
     Returns:
         The log: a record of each dictionary every `log_every` steps, and at the last.
 
     Raises:
         UserError: a loss that is no number, too few batches, or a folder of another training.
+        OSError: the disk doesn't take a checkpoint; the last one stays.
     """
     runs = {name: Trainee(name, dictionary, settings) for name, dictionary in dictionaries.items()}
     kept = Checkpoint(folder, _description(dictionaries, settings)) if folder else None
@@ -102,6 +114,7 @@ def train(
         log = [record for record in read_log(kept.folder / LOG) if record.step <= step]
     if step == settings.steps:
         return log
+    is_due = due or checkpoints_due(settings)
     shown = progress or Progress(quiet=True)
     with shown.task(f"training {len(runs)} dictionaries", settings.steps) as task:
         task.advance(step)
@@ -113,10 +126,10 @@ def train(
                 loss = run.step(x_BD, target_BD, step)
                 if step % settings.log_every == 0 or is_last:
                     log.append(run.record(loss, step, tokens))
-            if kept and (step % settings.checkpoint_every == 0 or is_last):
+            if kept and (is_due(step) or is_last):
                 # The log first: what it holds beyond the checkpoint is dropped when it's read.
                 lines = "".join(json.dumps(asdict(record)) + "\n" for record in log)
-                checkpoints.write_text(kept.folder / LOG, lines)
+                write_text(kept.folder / LOG, lines)
                 kept.keep({name: run.tensors() for name, run in runs.items()}, step, tokens)
             task.advance(1)
     return log
@@ -125,6 +138,22 @@ def train(
 def read_log(path: Path) -> list[Record]:
     """What `train` wrote as log.jsonl."""
     return [Record(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def checkpoints_due(settings: TrainingSettings) -> Callable[[int], bool]:
+    """Whether a checkpoint is due after a step, to be asked after each; the clock starts now."""
+    if every := settings.checkpoint_every:
+        return lambda step: step % every == 0
+    last = time.monotonic()
+
+    def by_clock(step: int) -> bool:
+        nonlocal last
+        if time.monotonic() - last < settings.checkpoint_seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return by_clock
 
 
 def rate(step: int, settings: TrainingSettings) -> float:
@@ -212,12 +241,10 @@ class Trainee:
         )
 
 
-def _from(
-    batches: Iterable[Batch], start: int, steps: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _from(batches: Batches, start: int, steps: int) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The batches from `start` to `steps`, as rows and targets."""
-    given = iter(batches)
-    for i in range(steps):
+    given = iter(batches(start) if callable(batches) else batches)
+    for i in range(start if callable(batches) else 0, steps):
         batch = next(given, None)
         if batch is None:
             raise UserError(
@@ -232,7 +259,7 @@ def _description(
 ) -> dict[str, object]:
     """What must be the same for a training to go on."""
     return {
-        "settings": settings.model_dump(exclude={"log_every", "checkpoint_every"}),
+        "settings": settings.model_dump(exclude=NO_MATTER),
         "dictionaries": {
             name: dictionary.settings.model_dump(mode="json")
             for name, dictionary in dictionaries.items()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from toprope.files import write_bytes
 from toprope.techniques.interpretability.activations import shards
 from toprope.techniques.interpretability.activations.about import (
     ABOUT,
@@ -102,7 +103,7 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Capture:
             content = shards.packed(
                 shards.Rows.encoded(x_ND, "float16").tensors(), source.label(name, index)
             )
-            shards.write(folder / name / file_name(index), content)
+            write_bytes(folder / name / file_name(index), content)
             hashes[name] = hashlib.sha256(content).hexdigest()
         made.append(Shard(training=index < 4, rows=rows, first=0, outliers=0, sha256=hashes))
         start += rows

@@ -1,6 +1,8 @@
 """Capture: the rows are the model's, none is lost or doubled, whatever happens on the way."""
 
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,9 @@ from toprope.progress import Progress, Task
 from toprope.techniques.interpretability.activations import shards
 from toprope.techniques.interpretability.activations.capture import capture, check_insides
 from toprope.techniques.interpretability.activations.captured import open_capture
+from toprope.techniques.interpretability.activations.corpus import load_corpus
 
-from .conftest import SETTINGS, Beginning
+from .conftest import SETTINGS, Beginning, documents, write_corpus
 
 
 def changed(**values):
@@ -50,7 +53,7 @@ def of_texts(model, corpus, layer: int) -> dict[tuple[str, int], np.ndarray]:
 def test_rows_are_what_the_model_has_at_their_tokens(tiny_model, corpus, captured, layer):
     expected = of_texts(tiny_model, corpus, layer)
     states_ND = raw(captured, layer, range(captured.rows))
-    token_N, document_N, position_N = captured.tokens(0, captured.rows)
+    token_N, document_N, position_N, _ = captured.tokens(0, captured.rows)
     seen = 0
     for row, document, position, token in zip(
         states_ND, document_N, position_N, token_N, strict=True
@@ -74,6 +77,30 @@ def test_every_token_but_the_windows_first_is_a_row_once(captured):
     assert sum(shard.first for shard in captured.shards) == len(windows)
     assert sum(shard.rows + shard.first for shard in captured.shards) == len(windows.ids)
     assert len(captured.shards) > 3
+
+
+def test_a_row_has_its_documents_group(tiny_model, tmp_path):
+    path = write_corpus(tmp_path / "passages.jsonl.gz", documents(60))
+    corpus = load_corpus(f"file:{path}?run=6")
+    found = capture(tiny_model, corpus, SETTINGS, tmp_path / "capture")
+    traced = found.tokens(0, found.rows)
+    groups = {one.id: one.group for one in corpus.documents}
+    of_rows = [groups[found.windows.documents[d][0]] for d in traced.document]
+    pairs = set(zip(traced.group.tolist(), of_rows, strict=True))
+    assert len(pairs) == len(set(of_rows)) == len(set(traced.group.tolist())) == 10
+
+
+def test_a_capture_of_an_earlier_format_is_refused(tiny_model, corpus, captured, tmp_path):
+    shutil.copytree(captured.folder, tmp_path / "old")
+    path = tmp_path / "old" / "capture.json"
+    about = json.loads(path.read_text())
+    about["source"]["format"] = 1
+    path.write_text(json.dumps(about))
+    said = "of another version: capture into another folder"
+    with pytest.raises(UserError, match=said):
+        open_capture(path.parent)
+    with pytest.raises(UserError, match=said):
+        capture(tiny_model, corpus, SETTINGS, path.parent)
 
 
 def test_rows_of_the_first_shard_are_standardised(captured):
@@ -225,7 +252,7 @@ def test_tokens_before_the_text_are_no_part_of_the_document(tiny_model, corpus, 
     found = capture(model, corpus, SETTINGS, tmp_path)
     assert found.windows.bos == 1
     texts = {one.id: tiny_model.tokens(one.text) for one in corpus.documents}
-    for token, document, position in zip(*found.tokens(0, found.rows), strict=True):
+    for token, document, position, _ in zip(*found.tokens(0, found.rows), strict=True):
         assert texts[found.windows.documents[document][0]][position] == token
     assert 0 in found.tokens(0, found.rows).position
 
@@ -241,7 +268,7 @@ def test_a_full_disk_is_one_line_and_what_is_done_stays(
             raise OSError(28, "No space left on device")
         fsync(file)
 
-    monkeypatch.setattr(shards.os, "fsync", fills_up)
+    monkeypatch.setattr("os.fsync", fills_up)
     with pytest.raises(UserError, match=f"the disk of {tmp_path} is full: make room") as error:
         capture(tiny_model, corpus, SETTINGS, tmp_path)
     assert "\n" not in str(error.value)

@@ -46,7 +46,9 @@ def test_a_description_reads_its_texts(name):
     assert len(corpus) == corpus.provenance.rows_read == DOCUMENTS[name]
     assert corpus.provenance.licence
     share = sum(one.held_out(0.1) for one in corpus.documents) / len(corpus)
-    assert share == pytest.approx(0.1, abs=4 * (0.09 / len(corpus)) ** 0.5)
+    assert share == pytest.approx(0.1, abs=0.02)
+    groups = {one.group for one in corpus.documents if one.held_out(0.1)}
+    assert len(groups) >= 4
 
 
 def test_each_line_of_a_text_file_is_a_document(lines):
@@ -94,6 +96,60 @@ def test_documents_of_a_group_are_on_one_side(tmp_path):
     assert {side for _, side in sides} == {True, False}
 
 
+def test_documents_without_a_group_are_each_their_own(lines):
+    corpus = load_corpus("file:lines.txt")
+    assert all(one.group == one.id for one in corpus.documents)
+
+
+def number(one) -> int:
+    return int(one.text.split()[1])
+
+
+def test_passages_of_a_run_are_on_one_side(lines):
+    corpus = load_corpus("file:lines.txt?run=20")
+    found = {(number(one) // 20, one.group, one.held_out(0.3)) for one in corpus.documents}
+    assert len(found) == len({group for _, group, _ in found}) == 10
+    # Of each file's runs the share is held out exactly, and not the first ones of it.
+    held_out = {run for run, _, side in found if side}
+    assert len(held_out) == 3
+    assert held_out != {0, 1, 2}
+    # The order stays that of the documents' own hashes.
+    assert [one.id for one in corpus.documents] == sorted(one.id for one in corpus.documents)
+    order = [number(one) // 20 for one in corpus.documents]
+    assert len(set(order[:30])) > 6
+
+
+def test_runs_are_of_each_file(lines):
+    more = "".join(f"more {i}\n" for i in range(30))
+    (lines.parent / "more.txt").write_text(more)
+    (lines.parent / "both.yaml").write_text("files: [./lines.txt, ./more.txt]\nrun: 20\n")
+    both = load_corpus("./both.yaml")
+    alone = load_corpus("file:lines.txt?run=20")
+    groups = {one.text: (one.group, one.draw) for one in both.documents}
+    assert all(groups[one.text] == (one.group, one.draw) for one in alone.documents)
+    of_more = [(groups[f"more {i}"]) for i in range(30)]
+    assert len(set(of_more[:20])) == len(set(of_more[20:])) == 1
+    assert len(set(of_more)) == 2
+    assert {draw for _, draw in of_more} == {0.25, 0.75}
+
+
+def test_other_runs_make_another_fingerprint(lines):
+    found = {load_corpus(f"file:lines.txt?run={n}").fingerprint for n in (1, 10, 20)}
+    assert len(found) == 3
+
+
+def test_passages_that_go_together_otherwise_make_another_fingerprint(lines):
+    # All are drawn alike: each file has one run.
+    for name, numbers in (("a", range(5)), ("b", range(5, 10)), ("ab", range(10))):
+        (lines.parent / f"{name}.txt").write_text("".join(f"line {i}\n" for i in numbers))
+    (lines.parent / "apart.yaml").write_text("files: [./a.txt, ./b.txt]\nrun: 10\n")
+    together, apart = load_corpus("file:ab.txt?run=10"), load_corpus("./apart.yaml")
+    assert [(one.id, one.draw) for one in together.documents] == [
+        (one.id, one.draw) for one in apart.documents
+    ]
+    assert together.fingerprint != apart.fingerprint
+
+
 def test_a_text_that_is_there_twice_counts_once(lines):
     lines.write_text("The rope\nthe  ROPE\nthe ground\n")
     corpus = load_corpus("file:lines.txt")
@@ -117,6 +173,8 @@ def test_the_fingerprint_is_of_the_texts_alone(lines):
     [
         ("file:none.txt", "no data file 'none.txt'"),
         ("file:lines.txt?text=body", "unknown column 'body' in lines.txt line 1"),
+        ("file:lines.txt?run=0", "run"),
+        ("file:lines.txt?run=5&group=text", "give `group` or `run`, not both"),
         ("file:lines.txt?label=x", "unknown option 'label'"),
         ("nowhere", "unknown corpus 'nowhere'"),
         ("file:empty.txt", "none of 0 rows has a text"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from toprope.errors import UserError
+from toprope.files import write_bytes
 from toprope.techniques.interpretability.activations import shards
 from toprope.techniques.interpretability.activations.shards import Rows
 
@@ -51,7 +52,7 @@ def test_extremes_stay_finite(store):
 def test_a_range_of_a_file(tmp_path, store, bytes_a_value):
     rows = Rows.encoded(normal(), store)
     path = tmp_path / "deep" / "0.safetensors"
-    shards.write(path, shards.packed(rows.tensors(), LABEL))
+    write_bytes(path, shards.packed(rows.tensors(), LABEL))
     assert torch.equal(shards.read(path, 10, 20).decoded(), rows.decoded()[10:20])
     assert shards.bytes_a_row(64, store) == 64 * bytes_a_value + 2 * (store == "int8")
     assert path.stat().st_size == pytest.approx(2000 * shards.bytes_a_row(64, store), abs=400)
@@ -89,7 +90,7 @@ def foreign(path):
 def test_a_file_that_changed_is_named(tmp_path, harm, said):
     path = tmp_path / "0.safetensors"
     content = shards.packed(Rows.encoded(normal(), "int8").tensors(), LABEL)
-    shards.write(path, content)
+    write_bytes(path, content)
     hashed = sha256(content).hexdigest()
     shards.check(path, hashed, LABEL)
     harm(path)
@@ -101,14 +102,14 @@ def test_a_file_that_changed_is_named(tmp_path, harm, said):
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "0.safetensors"
-    shards.write(path, b"before")
+    write_bytes(path, b"before")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match=r"the disk of .* is full"), shards.disk_errors(tmp_path):
-        shards.write(path, b"after")
+        write_bytes(path, b"after")
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 

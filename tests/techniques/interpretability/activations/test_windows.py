@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from toprope.errors import UserError
+from toprope.techniques.interpretability.activations.corpus import load_corpus
 from toprope.techniques.interpretability.activations.windows import cut, load_windows, parts
 
-from .conftest import SETTINGS, Beginning
+from .conftest import SETTINGS, Beginning, documents, write_corpus
 
 
 def changed(**values):
@@ -45,6 +46,18 @@ def test_held_out_documents_come_last_and_apart(tiny_model, corpus):
     held_out = [sides[windows.documents[d][0]] for d in windows.document_W]
     assert held_out == sorted(held_out)
     assert windows.training == held_out.count(False)
+
+
+def test_windows_of_documents_that_go_together_have_one_group(tiny_model, tmp_path):
+    path = write_corpus(tmp_path / "passages.jsonl.gz", documents(60))
+    corpus = load_corpus(f"file:{path}?run=6")
+    windows = cut(corpus, tiny_model, SETTINGS)
+    expected = {one.id: one.group for one in corpus.documents}
+    of_windows = [expected[windows.documents[d][0]] for d in windows.document_W]
+    pairs = set(zip(windows.group_W.tolist(), of_windows, strict=True))
+    assert len(pairs) == len(set(of_windows)) == len(set(windows.group_W.tolist())) == 10
+    groups = windows.group_W.tolist()
+    assert set(groups[: windows.training]).isdisjoint(groups[windows.training :])
 
 
 def test_tokens_ask_for_a_beginning_of_each_side(tiny_model, corpus):

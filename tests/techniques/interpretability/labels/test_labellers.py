@@ -9,12 +9,7 @@ import pytest
 
 from toprope.errors import UserError
 from toprope.techniques.interpretability.labels.controls import shuffled
-from toprope.techniques.interpretability.labels.floors import (
-    PRIOR,
-    Medoid,
-    TokenStatistics,
-    log_odds,
-)
+from toprope.techniques.interpretability.labels.floors import PRIOR, TokenStatistics, log_odds
 from toprope.techniques.interpretability.labels.stability import stability
 
 
@@ -58,16 +53,6 @@ def test_token_statistics_names_what_fires_more_than_it_is_read(latent) -> None:
     found = asyncio.run(labeller.label(latent(7, "climb")))
     assert found.text == 'tokens: "climb"'
     assert labeller.fingerprint(latent(7, "climb")) != labeller.fingerprint(latent(7, "sing"))
-
-
-def test_a_medoid_is_nearest_to_the_others(latent) -> None:
-    examples = latent(7, "climb", each=2)
-    texts = [one.text.strip() for one in examples.explaining]
-    assert len(set(texts)) == 4
-    vectors = dict(zip(texts, [[1, 0], [0, 1], [1, 1], [1, 0.5]], strict=True))
-    found = asyncio.run(Medoid(Vectors(vectors)).label(examples))  # type: ignore[arg-type]
-    # Sums of cosines with the others: of (1, 1) the highest.
-    assert found.text == texts[2]
 
 
 # --- the control ---

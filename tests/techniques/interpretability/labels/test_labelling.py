@@ -10,8 +10,10 @@ import pytest
 from toprope.errors import UserError
 from toprope.journal import Journal
 from toprope.models.chat import Reply
+from toprope.techniques.interpretability.labels.crossfitted import with_trained
 from toprope.techniques.interpretability.labels.definition import Definition
 from toprope.techniques.interpretability.labels.explainer import Explainer
+from toprope.techniques.interpretability.labels.features import LexicalFeatures
 from toprope.techniques.interpretability.labels.labelling import Labelled, label_and_score
 from toprope.techniques.interpretability.labels.scorers.asking import ChatScorer
 from toprope.techniques.interpretability.labels.scorers.detection import DETECTION
@@ -88,7 +90,12 @@ def test_every_latent_is_labelled_scored_and_held_against_anothers_label(
     assert list(found.controls) == ["detection"]
     assert all(found.controlled_by[n] != found.labels[n].text for n in range(10))
     rate = found.interpretable(Definition())
-    assert (rate.rate.value, rate.rate.n) == (1.0, 10)
+    assert rate is not None
+    # One that fires and has no label isn't interpretable; dead and rare ones are apart.
+    assert (rate.rate.value, rate.rate.n) == (10 / 11, 11)
+    assert rate.rate_of_scored is not None
+    assert (rate.rate_of_scored.value, rate.rate_of_scored.n) == (1.0, 10)
+    assert rate.shuffled.value == 0
     assert (rate.low, rate.high) == (10 / 13, 1.0)
     assert rate.unscored == {"dead": 1, "too few examples": 1, "label refused": 1}
     assert found.done == 11
@@ -163,6 +170,46 @@ def test_scores_alone_are_cut_where_other_latents_say(examples, scripted) -> Non
     assert all(one.auprc == 1 for one in found.scores["counts"].values())
     control = np.mean([one.value.value for one in found.controls["counts"].values()])
     assert control <= 0.5
+
+
+class Shifted(Counts):
+    """Another latent's label lowers all scores alike; whether the latent fires can be read off the
+    window alone."""
+
+    async def score(self, label: str, items) -> list[Verdict]:
+        own = [label == WORDS[item.window.row // 1000] for item in items]
+        fires = [item.window.row % 1000 < 500 for item in items]
+        return [Verdict(5.0 * a + b, None) for a, b in zip(own, fires, strict=True)]
+
+
+def test_what_windows_give_away_is_seen_in_the_control(examples, scripted) -> None:
+    found = run(examples, scripted(refusing), scorers=[Shifted()], latents=range(10))
+    assert all(one.value.value == 1 for one in found.scores["counts"].values())
+    assert all(one.value.value == 1 for one in found.controls["counts"].values())
+    rate = found.interpretable(Definition(scorer="counts"))
+    assert rate is not None
+    assert (rate.rate.value, rate.shuffled.value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("usable", [0, 1])
+def test_one_usable_label_or_none_ends_as_not_scored(examples, scripted, usable: int) -> None:
+    def fails(question: str) -> str:
+        return answers(question) if usable and "<<climb" in question else "I'm sorry, no."
+
+    found = run(examples, scripted(fails), scorers=[Counts()], latents=range(10))
+    assert found.scores == found.controls == {"counts": {}}
+    assert found.outcomes.get("labelled", 0) == usable
+    rate = found.interpretable(Definition(scorer="counts"))
+    if usable:
+        # What one label is worth can't be told without others.
+        assert rate is None
+    else:
+        assert rate is not None
+        assert (rate.rate.value, rate.rate.n, rate.rate_of_scored) == (0.0, 10, None)
+    trained = asyncio.run(
+        with_trained(found, "trained", LexicalFeatures(), examples.__getitem__, seed=0)
+    )
+    assert trained.scores["trained"] == trained.controls["trained"] == {}
 
 
 def test_one_name_twice_is_told(examples, scripted) -> None:

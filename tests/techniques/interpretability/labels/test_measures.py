@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from toprope.errors import UserError
 from toprope.statistics import wilson
 from toprope.techniques.interpretability.labels.definition import Definition, interpretable_rate
 from toprope.techniques.interpretability.labels.measures import (
@@ -152,8 +151,7 @@ def test_a_latent_is_cut_by_others() -> None:
         np.random.default_rng(0),
     )
     assert two == pytest.approx({0: 5.0, 9: 0.5})
-    with pytest.raises(UserError, match="two latents or more"):
-        cuts({1: [True]}, {1: verdicts[1][:1]}, np.random.default_rng(0))
+    assert cuts({1: [True]}, {1: verdicts[1][:1]}, np.random.default_rng(0)) == {}
 
 
 def test_a_summary_draws_latents() -> None:
@@ -201,9 +199,34 @@ def test_the_rate_keeps_apart_what_could_not_be_scored() -> None:
 
     found = interpretable_rate(Definition(), scores, controls, unscored)
 
-    assert found.rate == wilson(2, 4)
+    assert found is not None
+    # Of those that fire often enough, one had no label.
+    assert found.rate == wilson(2, 5)
+    assert found.rate_of_scored == wilson(2, 4)
+    assert found.shuffled == wilson(0, 5)
     assert (found.low, found.high) == (2 / 8, 7 / 8)
     assert found.scored == 4
     assert found.unscored == {"dead": 2, "too few examples": 1, "label refused": 1}
-    with pytest.raises(UserError):
-        interpretable_rate(Definition(), {}, {}, unscored)
+    only_dead = interpretable_rate(Definition(), {}, {}, ["dead", "too few negatives"])
+    assert only_dead is None
+
+
+def test_labels_that_fail_lower_the_rate() -> None:
+    scores = {latent: scored(19, 20) for latent in range(4)}
+    controls = {latent: scored(10, 20) for latent in scores}
+    rates = [
+        interpretable_rate(Definition(), scores, controls, ["label unparsable"] * failed)
+        for failed in (0, 4)
+    ]
+    assert [one.rate.value for one in rates if one] == [1.0, 0.5]
+    assert [one.rate_of_scored.value for one in rates if one and one.rate_of_scored] == [1.0, 1.0]
+
+
+def test_the_rate_has_that_of_shuffled_labels_beside_it() -> None:
+    """By the same threshold, and held against chance."""
+    scores = {latent: scored(19, 20) for latent in range(4)}
+    controls = {0: scored(18, 20), 1: scored(13, 20), 2: scored(4, 5), 3: scored(17, 20)}
+    found = interpretable_rate(Definition(), scores, controls, [])
+    assert found is not None
+    # One is below 0.7, and one of too few windows to tell.
+    assert found.shuffled == wilson(2, 4)

@@ -91,8 +91,8 @@ def test_answers_are_read_from_the_page_and_from_lines(sample: Path) -> None:
     lines[1]["correction"] = "towns"
     path.write_text("\n".join(map(json.dumps, lines)))
     expected = [
-        Answer(lines[0]["latent"], "accept"),
-        Answer(lines[1]["latent"], "correct", "towns"),
+        Answer(lines[0]["latent"], "accept", label=lines[0]["label"]),
+        Answer(lines[1]["latent"], "correct", "towns", lines[1]["label"]),
     ]
     assert read_answers(path) == expected
 
@@ -172,6 +172,8 @@ def test_a_person_answers_on_the_page(sample: Path, chromium: "Browser", tmp_pat
 
     answers = read_answers(tmp_path / "saved.json")
     order = [int(cards.nth(i).get_attribute("data-latent") or -1) for i in (0, 1)]
-    assert answers == [Answer(order[0], "accept"), Answer(order[1], "correct", "towns")]
+    shown = json.loads((sample / "review.jsonl").read_text().splitlines()[0])["label"]
+    assert answers[0] == Answer(order[0], "accept", label=shown)
+    assert (answers[1].latent, answers[1].correction) == (order[1], "towns")
     assert problems == []
     page.close()

@@ -29,6 +29,7 @@ from toprope.techniques.interpretability.labels.scorers.simulation import (
     correlation,
     simulate,
 )
+from toprope.techniques.interpretability.windows import Window
 
 
 def rng() -> np.random.Generator:
@@ -154,15 +155,47 @@ def test_fuzzing_marks_what_fires_and_as_much_that_does_not(scripted, latent) ->
         assert len(item.marked) == 2
         assert not set(item.marked) & set(item.window.active)
     neighbours = [item for item in items if item.window.kind == "hard"]
-    assert [item.marked for item in neighbours] == [(2,)] * 4
+    assert [item.marked for item in neighbours] == [(2, 3)] * 4
     assert len(right) == 8
 
     verdicts = asyncio.run(scorer.score("climbing", items))
     shown = "\n".join(scorer.chat.asked)  # type: ignore[attr-defined]
-    assert "<<ground>>" in shown
+    assert "<<ground was>>" in shown or "<<ground held>>" in shown
     assert {one.outcome for one in verdicts} == {"judged"}
     hits = [one.says for one, item in zip(verdicts, items, strict=True) if not item.truth]
     assert not any(hits)
+
+
+def test_fuzzing_gives_nothing_away_by_how_many_tokens_are_marked(latent) -> None:
+    """Windows that fire on one, two or three of twelve tokens, some apart; negatives in the middle
+    and at the ends of a document."""
+    examples = latent(7, "climb", each=12)
+    shapes = [(6,), (5, 6), (3, 6, 7)]
+    fires = tuple(
+        Window(row, row, 6, (" a",) * 12, tuple(float(i in shape) for i in range(12)), "activating")
+        for row, shape in enumerate(shapes * 4)
+    )
+    silent = tuple(
+        Window(100 + i, i, centre, (" b",) * 12, (0.0,) * 12, "hard")
+        for i, centre in enumerate([0, 6, 11] * 4)
+    )
+    made = type(examples)(**{**examples.__dict__, "score": fires, "hard": silent})
+    items = FUZZING.items(made, rng(), "hard")
+
+    def apart(some) -> Counter[tuple[int, ...]]:
+        return Counter(tuple(i - item.marked[0] for i in item.marked) for item in some)
+
+    right = [item for item in items if item.truth]
+    wrong = [item for item in items if not item.truth]
+    assert len(right) == len(wrong) == 12
+    assert apart(right) == apart(wrong) == {(0,): 4, (0, 1): 4, (0, 3, 4): 4}
+    assert all(item.window.activations[i] == 0 for item in wrong for i in item.marked)
+    # Around the neighbour's peak, as far as the document goes.
+    assert all(
+        item.window.centre in (0, 11) or item.window.centre in item.marked
+        for item in wrong
+        if item.window.kind == "hard"
+    )
 
 
 # --- intruder ---

@@ -1,6 +1,7 @@
 """Absorption on a linear model of our own making, in which it's known which words are absorbed, and
 by which latent."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from toprope.techniques.interpretability.quality.absorption import (
 )
 from toprope.techniques.interpretability.quality.spelling import (
     at_words,
+    check_spelling,
     spelled_right,
     spelling,
 )
@@ -219,6 +221,8 @@ def test_a_model_without_letters_is_not_measurable(tokenizer):
     assert found.rate is found.projection is found.fraction is None
     assert found.letters == []
     assert found.spelled.value < 0.5
+    assert found.reason is not None
+    assert re.search(r"layer 1 with a mean F1 of 0\.\d\d, under 0\.6", found.reason)
 
 
 def test_prompts_show_training_words_and_ask_for_another(absorbed_model):
@@ -250,6 +254,26 @@ def test_states_are_those_at_the_words(absorbed_model):
     assert spelled_right(model, task, range(40)).all()
     with pytest.raises(UserError, match="layers 1 to 2, not 7"):
         at_words(model, task, 7)
+
+
+def test_whether_a_model_can_be_asked_is_known_before(absorbed_model, tiny_model, tiny_encoder):
+    model, _, _ = absorbed_model
+    check_spelling(model)
+    with pytest.raises(UserError, match="no single token for each letter"):
+        check_spelling(tiny_model)
+    with pytest.raises(UserError, match="encoder"):
+        check_spelling(tiny_encoder)
+    with pytest.raises(UserError, match="words of one token: too few"):
+        check_spelling(model, examples=10**4)
+
+
+def test_of_a_model_that_cannot_be_asked_the_reason_is_told(tiny_model):
+    dictionary = make({"kind": "topk", "width": 50, "d_model": 32, "active": 4})
+    found = absorption(tiny_model, dictionary, 2, SETTINGS, rng=np.random.default_rng(0))
+    assert not found.measurable
+    assert "no single token for each letter" in (found.reason or "")
+    assert found.rate is found.projection is found.fraction is None
+    assert found.spelled.n == 0
 
 
 def test_letters_must_be_tokens(tiny_model, tiny_encoder):

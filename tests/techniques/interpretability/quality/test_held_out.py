@@ -31,15 +31,15 @@ def captured(tiny_model, tmp_path):
     return capture(tiny_model, load_corpus(f"file:{path}"), settings, tmp_path / "capture")
 
 
-def test_held_out_rows_come_with_their_documents(captured):
+def test_held_out_rows_come_with_their_groups(captured):
     batches = list(rows(captured, 2, size=100))
     x = torch.cat([batch for batch, _ in batches])
-    documents = np.concatenate([of for _, of in batches])
+    groups = np.concatenate([of for _, of in batches])
     side = captured.held_out
     assert torch.equal(x, captured.layer(2).read(side.start, side.stop))
-    assert np.array_equal(documents, captured.tokens(side.start, side.stop).document)
-    training = captured.tokens(0, side.start).document
-    assert not set(documents.tolist()) & set(training.tolist())
+    assert np.array_equal(groups, captured.tokens(side.start, side.stop).group)
+    training = captured.tokens(0, side.start).group
+    assert not set(groups.tolist()) & set(training.tolist())
     assert sum(len(batch) for batch, _ in rows(captured, 2, most=150, size=100)) == 150
 
 
@@ -51,14 +51,27 @@ def test_a_dictionary_is_measured_on_a_capture(captured, tiny_model, rng):
     found = reconstruction(dictionary, rows(captured, 2), rng=rng)
     assert found.rows == len(captured.held_out)
     assert 0 < found.fvu.value < 2
-    texts, documents = windows(captured)
+    texts, groups = windows(captured)
     assert len(texts) == len(captured.windows) - captured.windows.training
     loss = spliced_loss(
-        tiny_model, 2, dictionary, texts, documents, outlier_norm=outlier_norm(captured, 2), rng=rng
+        tiny_model, 2, dictionary, texts, groups, outlier_norm=outlier_norm(captured, 2), rng=rng
     )
     assert loss.tokens == sum(len(text) - 2 for text in texts if len(text) > 2)
     assert loss.ce.n == found.documents
-    assert [len(text) for text in windows(captured, most=3)[0]] == [len(t) for t in texts[:3]]
+
+
+def test_windows_are_drawn_evenly_over_documents(captured):
+    texts, groups = windows(captured)
+    different = list(dict.fromkeys(groups))
+    times = [groups.count(one) for one in different]
+    assert max(times) > 1  # the first windows alone would be of fewer documents
+    some, of = windows(captured, most=len(different))
+    assert of == different
+    assert some == [texts[groups.index(one)] for one in different]
+    _, of = windows(captured, most=len(different) + 1)
+    again = next(one for one, n in zip(different, times, strict=True) if n > 1)
+    assert of.count(again) == 2
+    assert windows(captured, most=10**6) == (texts, groups)
 
 
 def test_activations_that_a_capture_drops_are_those_over_its_limit(captured, tiny_model):

@@ -1,19 +1,25 @@
 """Over several processes the same dictionary is trained as in one, and saved as one."""
 
+import errno
+import json
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from toprope.errors import UserError
+from toprope.techniques.interpretability.checkpoints import STATE
 from toprope.techniques.interpretability.dictionaries.batch_topk import BatchTopKSettings
 from toprope.techniques.interpretability.dictionaries.dictionary import Origin, load
 from toprope.techniques.interpretability.dictionaries.topk import TopK, TopKSettings
 from toprope.techniques.interpretability.scale import shard
-from toprope.techniques.interpretability.scale.sharded import Work, train_sharded
+from toprope.techniques.interpretability.scale.sharded import WORK, Work, train_sharded
 from toprope.techniques.interpretability.training import TrainingSettings, train
 
 D, BATCH, STEPS = 12, 32, 20
@@ -28,12 +34,32 @@ def x_ND() -> torch.Tensor:
     return torch.randn(BATCH * STEPS, D, generator=rng) @ torch.randn(D, D, generator=rng)
 
 
+def after(x_ND: torch.Tensor, skip: int) -> Iterator[torch.Tensor]:
+    return iter(x_ND[skip * BATCH :].split(BATCH))
+
+
+def ends(skip: int) -> Iterator[torch.Tensor]:
+    os._exit(3)
+
+
+def timeless(x_ND: torch.Tensor, skip: int) -> Iterator[torch.Tensor]:
+    """Of which the second process has a clock that stands still."""
+    if dist.get_rank() == 1:
+        time.monotonic = lambda: 0.0
+    return after(x_ND, skip)
+
+
+def full(skip: int) -> Iterator[torch.Tensor]:
+    """What a write to a full disk raises."""
+    raise OSError(errno.ENOSPC, "No space left on device", "it")
+
+
 @pytest.fixture(scope="module")
 def work(x_ND: torch.Tensor) -> Work:
     return Work(
         settings=SETTINGS,
         training=TRAINING,
-        source=partial(torch.split, x_ND, BATCH),
+        source=partial(after, x_ND),
         shards=2,
         rows=12,
         origin=Origin(model="tiny", layer=1),
@@ -86,13 +112,13 @@ def test_groups_share_out_the_batch_and_a_second_start_goes_on(
 ):
     training = TRAINING.model_copy(update={"checkpoint_every": STEPS // 2})
     by_rows = replace(work, training=training, shards=1, groups=2)
-    early = partial(torch.split, x_ND[: -2 * BATCH], BATCH)
+    early = partial(after, x_ND[: -2 * BATCH])
     with pytest.raises(UserError, match=f"ended after {STEPS - 2} of {STEPS} steps"):
         train_sharded(replace(by_rows, source=early), tmp_path)
 
     later_ND = x_ND.clone()
     later_ND[: BATCH * STEPS // 2] = torch.nan  # what was trained on isn't asked for again
-    later = partial(torch.split, later_ND, BATCH)
+    later = partial(after, later_ND)
     log = train_sharded(replace(by_rows, source=later), tmp_path)
 
     expected = train({"dictionary": TopK(SETTINGS)}, x_ND.split(BATCH), TRAINING)
@@ -102,9 +128,26 @@ def test_groups_share_out_the_batch_and_a_second_start_goes_on(
         assert (found.step, found.tokens, found.dead) == (true.step, true.tokens, true.dead)
 
 
+def test_checkpoints_by_the_clock_are_of_the_same_step(
+    work: Work, x_ND: torch.Tensor, tmp_path: Path
+):
+    training = TRAINING.model_copy(update={"checkpoint_seconds": 1e-4})
+    early = partial(timeless, x_ND[: -2 * BATCH])
+    with pytest.raises(UserError, match=f"ended after {STEPS - 2} of {STEPS} steps"):
+        train_sharded(replace(work, training=training, source=early), tmp_path)
+    states = [json.loads(path.read_text()) for path in tmp_path.glob(f"{WORK}/*/{STATE}")]
+    assert len(states) == 2
+    assert states[0]["step"] == states[1]["step"] > 0
+
+
+def test_a_full_disk_is_one_line(work: Work, tmp_path: Path):
+    with pytest.raises(UserError, match=r"^it: No space left on device: make room, then train ag"):
+        train_sharded(replace(work, source=full), tmp_path)
+
+
 def test_a_process_that_is_killed_ends_all(work: Work, tmp_path: Path):
     with pytest.raises(UserError, match=r"process \d of 2 ended \(exit status 3\)"):
-        train_sharded(replace(work, source=partial(os._exit, 3)), tmp_path)
+        train_sharded(replace(work, source=ends), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,12 @@ def test_a_process_draws_what_the_others_draw(numbered: Capture):  # noqa: F811
     work = work_on(CaptureBatches(numbered.folder, 3, 32, seed=7), SETTINGS, TRAINING, shards=2)
     there = pickle.loads(pickle.dumps(work))
     expected = batches(numbered, 3, 32, named_rng(7, "batches"))
-    for found, true in zip(there.source(), expected, strict=True):
+    for found, true in zip(there.source(0), expected, strict=True):
         assert torch.equal(found, true)
+    *_, last = batches(numbered, 3, 32, named_rng(7, "batches"), skip=3)
+    rest = list(there.source(3))
+    assert len(rest) == len(list(there.source(0))) - 3
+    assert torch.equal(rest[-1], last)
     assert there.origin == Origin(model="none", layer=3, corpus="")
     assert torch.equal(there.mean_D, numbered.layer(3).mean_D)
     assert torch.equal(there.scale_D, numbered.layer(3).scale_D)

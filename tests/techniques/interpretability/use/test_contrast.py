@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from toprope.errors import UserError
-from toprope.techniques.interpretability.use.contrast import auroc, contrast, from_attempts
+from toprope.techniques.interpretability.use.contrast import Attacked, contrast, from_attempts
+from toprope.techniques.interpretability.use.ranks import auroc
+from toprope.techniques.interpretability.use.reading import Pool, matched
 
 
 def planted(rng, n=60, width=200):
@@ -111,6 +113,56 @@ def test_a_group_that_is_in_both_sets_is_on_one_side(rng):
     assert found.tested == 50 + 20
 
 
+def read(rng, lengths, pool, width=150):
+    """Texts of the same sort: on each token each latent is active at random, some rarely."""
+    rate = np.linspace(0.005, 0.2, width)
+    rows = []
+    for length in lengths:
+        codes = rng.exponential(size=(length, width)) * (rng.random((length, width)) < rate)
+        rows.append(codes.max(0) if pool == "max" else codes.mean(0))
+    return np.array(rows, dtype=np.float32)
+
+
+@pytest.mark.parametrize("pool", ["max", "mean"])
+def test_length_is_told_from_what_latents_mean(rng, pool: Pool):
+    lengths = rng.integers(100, 140, 80).tolist(), rng.integers(15, 25, 60).tolist()
+    first, second = (read(rng, of, pool) for of in lengths)
+    found = contrast(first, second, rng=rng, lengths=lengths, pool=pool)
+    assert found.found.value > (0.9 if pool == "max" else 0.05)
+    assert (found.found.control or 0.0) < 0.02  # the shuffled sets don't show it
+    assert found.length is not None
+    assert found.length.value == 1
+    assert found.length.low > 0.9
+    assert found.length.n == 140
+    assert "the first set's texts are longer" in (found.warning or "")
+    cut = matched(*lengths)
+    first, second = (read(rng, of, pool) for of in cut)
+    after = contrast(first, second, rng=rng, lengths=cut, pool=pool)
+    assert after.found.value < 0.02
+    assert after.length is not None
+    assert after.length.value == pytest.approx(0.5, abs=0.02)
+    assert after.warning is None
+
+
+def test_a_last_token_has_no_length(rng):
+    first, second = planted(rng)
+    lengths = ([9] * 60, [5] * 60)
+    turned = ([5] * 60, [9] * 60)
+    assert contrast(first, second, rng=rng, lengths=lengths, pool="last").warning is None
+    assert "second" in str(contrast(first, second, rng=rng, lengths=turned).warning)
+    assert contrast(first, second, rng=rng).length is None
+
+
+def test_the_length_of_a_group_is_its_mean(rng):
+    first, second = planted(rng)
+    groups = [i // 2 for i in range(60)], [100 + i // 2 for i in range(60)]
+    lengths = [1, 9] * 30, [4] * 60
+    found = contrast(first, second, rng=rng, groups=groups, lengths=lengths)
+    assert found.length is not None
+    assert found.length.value == 1  # 5 against 4; of single texts it would be a half
+    assert found.length.n == 60
+
+
 def test_too_few_texts_are_refused(rng):
     with pytest.raises(UserError, match="the second set has 5 texts"):
         contrast(np.ones((20, 3), np.float32), np.ones((5, 3), np.float32), rng=rng)
@@ -125,13 +177,21 @@ def test_attacks_are_read_as_data(tmp_path):
             "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "b"}],
             "response": "yes",
             "score": 0.8,
+            "behaviour": "b1",
         },
         {"prompt": "c", "response": "no", "score": 0.1},
         {"prompt": "d", "response": "", "score": None},
     ]
     path = tmp_path / "attempts.jsonl"
     path.write_text("\n".join(map(json.dumps, records)) + "\n")
-    assert from_attempts(path) == ([("a", "sure"), ("b", "yes")], [("c", "no")])
+    said = [{"role": "user", "content": text} for text in "abc"]
+    assert from_attempts(path) == (
+        [
+            Attacked((said[0],), "sure", "line 1"),
+            Attacked(({"role": "system", "content": "s"}, said[1]), "yes", "b1"),
+        ],
+        [Attacked((said[2],), "no", "line 3")],
+    )
     path.write_text(json.dumps(records[0]))
     with pytest.raises(UserError, match=r"no attack in .* failed"):
         from_attempts(path)

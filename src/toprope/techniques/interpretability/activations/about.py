@@ -3,7 +3,8 @@
     capture.json          whose activations these are, the settings, mean and scale, what was
                           dropped, and each shard's rows and hashes
     shards.jsonl          the same of each shard as it is done, for a capture under way
-    windows.safetensors   the token windows that the model read, and their documents
+    windows.safetensors   the token windows that the model read, their documents
+                          and groups
     rows/00000.safetensors       for each row its window and its place there
     layer-12/00000.safetensors   for each row its activations at layer 12
 
@@ -12,6 +13,7 @@ Nothing here reads or writes rows.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,7 +25,6 @@ ABOUT = "capture.json"
 JOURNAL = "shards.jsonl"
 WINDOWS = "windows.safetensors"
 ROWS = "rows"
-FORMAT = 1
 
 
 class _Frozen(BaseModel):
@@ -33,7 +34,7 @@ class _Frozen(BaseModel):
 class Source(_Frozen):
     """All that decides what a capture holds."""
 
-    format: int = FORMAT
+    format: Literal[2] = 2
     model: str
     model_fingerprint: str
     dtype: str

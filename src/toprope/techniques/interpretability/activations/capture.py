@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from toprope.errors import UserError
+from toprope.files import write_bytes
 from toprope.journal import Journal
 from toprope.models import activations
 from toprope.models.cache import file_sha256
@@ -151,7 +152,7 @@ def _windows(
         return load_windows(path), about.windows
     windows = cut(corpus, model, about.source.settings, progress=progress)
     content = windows.packed()
-    shards.write(path, content)
+    write_bytes(path, content)
     return windows, sha256(content).hexdigest()
 
 
@@ -203,7 +204,7 @@ class _Making:
     def _save(self, **changes: object) -> None:
         # Validated anew: `model_copy` takes anything.
         self.about = About.model_validate(self.about.model_dump() | changes)
-        shards.write(self.folder / ABOUT, self.about.model_dump_json(indent=1).encode())
+        write_bytes(self.folder / ABOUT, self.about.model_dump_json(indent=1).encode())
 
     def _make(self, part: Part, advance: Callable[[float], None]) -> Shard:
         raw, window_N, place_N = self._read(part, advance)
@@ -287,5 +288,5 @@ class _Making:
     def _write(self, folder: str, part: Part, tensors: Mapping[str, Tensor]) -> str:
         """A shard's file; returns its hash."""
         content = shards.packed(tensors, self.about.source.label(folder, part.index))
-        shards.write(self.folder / folder / file_name(part.index), content)
+        write_bytes(self.folder / folder / file_name(part.index), content)
         return sha256(content).hexdigest()

@@ -41,11 +41,13 @@ class Traced(NamedTuple):
         token: id of the token that was read there.
         document: index into `Capture.windows.documents`.
         position: of the token among its document's tokens, from 0.
+        group: of documents that were held out, or not, together (see `Windows.group_W`).
     """
 
     token: NDArray[np.int64]
     document: NDArray[np.int64]
     position: NDArray[np.int64]
+    group: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +116,14 @@ class Capture:
         return place_N2[:, 0], place_N2[:, 1]
 
     def tokens(self, start: int, stop: int) -> Traced:
-        """The token, the document and the position of rows start .. stop - 1."""
+        """The token, the document, the position and the group of rows start .. stop - 1."""
         window_N, place_N = self.places(start, stop)
         windows = self.windows
         return Traced(
             windows.ids[windows.offsets[window_N] + place_N].astype(np.int64),
             windows.document_W[window_N].astype(np.int64),
             windows.start_W[window_N] + place_N - windows.bos,
+            windows.group_W[window_N].astype(np.int64),
         )
 
     def numbers(self, start: int, stop: int) -> NDArray[np.int64]:

@@ -6,11 +6,12 @@
     NAME, or PATH/TO/NAME.yaml            a description, of `CorpusConfig`'s keys; those of public
                                           texts are in examples/corpora
 
-Options of `file:` and `hf:`: `text`, `group`, `name`; of `file:` also `format` and `encoding`; of
-`hf:` also `split`, `config` and `revision`.
+Options of `file:` and `hf:`: `text`, `group`, `run`, `name`; of `file:` also `format` and
+`encoding`; of `hf:` also `split`, `config` and `revision`.
 
 A document is known by the hash of its text. The hash orders the documents, so that any beginning of
-a corpus is a sample of all of it, and decides which are held out.
+a corpus is a sample of all of it. A hash also decides which are held out: a document's own, or that
+of its group, where documents aren't independent of each other.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+
+from pydantic import Field, model_validator
 
 from toprope.data.config import Description
 from toprope.data.drafts import Input, kept
@@ -28,7 +31,7 @@ from toprope.data.templates import fill
 from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 
-OPTIONS = ("text", "group", "name")
+OPTIONS = ("text", "group", "run", "name")
 
 
 class CorpusConfig(Description):
@@ -39,6 +42,18 @@ class CorpusConfig(Description):
     group: str | None = None
     """Column or template: documents with equal values are held out together, or not at all, such as
     the chapters of a book. By default each is its own."""
+    run: int = Field(default=1, ge=1)
+    """For files of passages that follow each other, as those of a book do, and have no column to
+    group them by: so many consecutive rows of a file are one group, held out together or not at
+    all. Of each file's runs the same share is held out. Only the passages at a run's ends then have
+    their neighbour on the other side; but the longer the runs, the fewer groups there are to draw
+    intervals by."""
+
+    @model_validator(mode="after")
+    def _one_grouping(self) -> "CorpusConfig":
+        if self.group is not None and self.run > 1:
+            raise ValueError("give `group` or `run`, not both")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +64,14 @@ class Document:
         id: of its text, whatever its letter case and white space: 16 hex digits.
         where: file and line that it came from.
         draw: from 0 to 1, by its group's hash; it's held out where that share of documents is.
+        group: of the documents on its side because of it: 16 hex digits, its id if it's alone.
     """
 
     id: str
     text: str
     where: str
     draw: float
+    group: str
 
     def held_out(self, share: float) -> bool:
         return self.draw < share
@@ -73,11 +90,11 @@ class Corpus:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the documents' texts and of what decides who is held out."""
+        """SHA-256 (hex) of the documents' texts, their groups, and what decides who is held out."""
         whole = sha256()
         for one in self.documents:
             whole.update(sha256(one.text.encode()).digest())
-            whole.update(one.draw.hex().encode())
+            whole.update(f"{one.draw.hex()} {one.group}".encode())
         return whole.hexdigest()
 
 
@@ -109,7 +126,8 @@ def _assembled(config: CorpusConfig, inputs: Sequence[Input]) -> Corpus:
     dropped: dict[str, int] = {}
     rows_read = made = 0
     for given in inputs:
-        for row in given.rows:
+        runs = _runs(given, config) if config.run > 1 else {}
+        for number, row in enumerate(given.rows):
             rows_read += 1
             chosen, reason = kept(row, config)
             text = fill(config.text, chosen) if chosen else ""
@@ -119,9 +137,12 @@ def _assembled(config: CorpusConfig, inputs: Sequence[Input]) -> Corpus:
                 continue
             made += 1
             key = _hash(same_text(text))
-            group = fill(config.group, chosen).strip() if chosen and config.group else ""
-            draw = int(_hash(group or key)[:13], 16) / 16**13
-            found.setdefault(key, Document(key[:16], text, row.where, draw))
+            named = fill(config.group, chosen).strip() if chosen and config.group else ""
+            group, draw = runs.get(number // config.run) or (
+                _hash(named)[:16] if named else key[:16],
+                _draw(named or key),
+            )
+            found.setdefault(key, Document(key[:16], text, row.where, draw, group))
     if not found:
         raise UserError(f"corpus '{config.name}': none of {rows_read} rows has a text: {dropped}")
     about = Provenance(
@@ -134,6 +155,25 @@ def _assembled(config: CorpusConfig, inputs: Sequence[Input]) -> Corpus:
         examples_dropped={"repeated text": made - len(found)} if made > len(found) else {},
     )
     return Corpus(config.name, tuple(found[key] for key in sorted(found)), about)
+
+
+def _runs(given: Input, config: CorpusConfig) -> dict[int, tuple[str, float]]:
+    """Group and draw of each run of a file: its first text's, wherever the file is kept.
+
+    The draws are spread evenly from 0 to 1: of a few runs, chance could hold out none.
+    """
+    firsts: dict[int, str] = {}
+    for number, row in enumerate(given.rows):
+        chosen, _ = kept(row, config)
+        text = fill(config.text, chosen) if chosen else ""
+        if text.strip():
+            firsts.setdefault(number // config.run, _hash(same_text(text)))
+    order = sorted(firsts, key=lambda run: _draw(firsts[run]))
+    return {run: (firsts[run][:16], (place + 0.5) / len(order)) for place, run in enumerate(order)}
+
+
+def _draw(key: str) -> float:
+    return int(_hash(key)[:13], 16) / 16**13
 
 
 def _hash(text: str) -> str:

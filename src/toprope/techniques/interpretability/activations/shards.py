@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,21 +102,6 @@ def packed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
     """The content of a shard; `about` says whose it is. The same makes the same bytes."""
     # One entry: the library writes several in any order.
     return save(dict(tensors), {ABOUT: json.dumps(about)})
-
-
-def write(path: Path, content: bytes) -> None:
-    """A file that is there whole or not at all. An earlier attempt's beginning is overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -37,6 +37,8 @@ class Windows:
         ids: int32, the windows' tokens one after another.
         offsets: int64 [W + 1]: window w has the ids offsets[w] .. offsets[w + 1] - 1.
         document_W: int32, index into `documents`.
+        group_W: int32, equal for windows of documents that were held out, or not, together: what is
+            independent of each other, so that intervals are drawn by it.
         start_W: int32, the place in its document of the window's first token of text.
         training: how many windows are to train on: the first ones.
         bos: tokens at each window's beginning that aren't of its text: 0 or 1.
@@ -47,6 +49,7 @@ class Windows:
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     document_W: NDArray[np.int32]
+    group_W: NDArray[np.int32]
     start_W: NDArray[np.int32]
     training: int
     bos: int
@@ -72,6 +75,7 @@ class Windows:
             "ids": self.ids,
             "offsets": self.offsets,
             "document": self.document_W,
+            "group": self.group_W,
             "start": self.start_W,
         }
         about = {
@@ -93,6 +97,7 @@ def load_windows(path: Path) -> Windows:
             ids=file.get_tensor("ids"),
             offsets=file.get_tensor("offsets"),
             document_W=file.get_tensor("document"),
+            group_W=file.get_tensor("group"),
             start_W=file.get_tensor("start"),
             training=about["training"],
             bos=about["bos"],
@@ -217,11 +222,14 @@ def _joined(train: _Side, held_out: _Side, corpus: Corpus, left_out: int) -> Win
     windows = train.windows + held_out.windows
     places = np.array(train.places + held_out.places, dtype=np.int32)
     used, document_W = np.unique(places[:, 0], return_inverse=True)
+    groups = [corpus.documents[n].group for n in used]
+    group_D = np.unique(groups, return_inverse=True)[1]
     lengths = [len(window) for window in windows]
     return Windows(
         ids=np.concatenate(windows),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         document_W=document_W.astype(np.int32),
+        group_W=group_D[document_W].astype(np.int32),
         start_W=np.ascontiguousarray(places[:, 1]),
         training=len(train.windows),
         bos=len(train.bos),

@@ -8,7 +8,6 @@ nothing here trains (see `toprope.techniques.interpretability.training`).
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from toprope.errors import UserError, unknown
+from toprope.files import write_tensors, write_text
 
 ABOUT = "dictionary.json"
 WEIGHTS = "weights.safetensors"
@@ -218,20 +218,15 @@ class Dictionary(nn.Module, ABC):
 
     def save(self, folder: Path) -> None:
         """Writes dictionary.json and weights.safetensors, each whole or not at all; the description
-        comes last, so that a folder that has one is complete."""
-        from safetensors.torch import save_file
+        comes last, so that a folder that has one is complete.
 
-        folder.mkdir(parents=True, exist_ok=True)
+        Raises:
+            OSError: they can't be written.
+        """
         origin = self.origin.model_dump() if self.origin else None
         about = {"settings": self.settings.model_dump(), "origin": origin}
-        partial = folder / f"{WEIGHTS}.{os.getpid()}.partial"
-        try:
-            save_file({k: v.cpu().contiguous() for k, v in self.state_dict().items()}, partial)
-            os.replace(partial, folder / WEIGHTS)
-            partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-            os.replace(partial, folder / ABOUT)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_tensors(folder / WEIGHTS, self.state_dict())
+        write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
 
 
 def load(folder: Path, device: str | torch.device = "cpu") -> Dictionary:

@@ -70,8 +70,9 @@ def above(
 
 def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16 products; elsewhere they are slow."""
-    cpu = torch.cpu
-    return cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    # A version of torch may not have a question; nothing else answers it.
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
 def largest(scores_BF: Tensor, k: int) -> tuple[Tensor, Tensor]:

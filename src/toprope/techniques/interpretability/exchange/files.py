@@ -4,7 +4,6 @@ safetensors."""
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from toprope.errors import UserError
+from toprope.files import write_tensors, write_text
 
 CONFIG = "cfg.json"
 
@@ -104,18 +104,8 @@ def write(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor]
     Raises:
         UserError: the folder can't be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = folder / f"{to}.{os.getpid()}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.float().contiguous() for name, tensor in weights.items()}, partial)
-        os.replace(partial, folder / to)
-        partial.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, folder / CONFIG)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"can't write '{folder}': {' '.join(str(error).split())}") from error
-    finally:
-        if folder.is_dir():
-            partial.unlink(missing_ok=True)
+        write_tensors(folder / to, {name: tensor.float() for name, tensor in weights.items()})
+        write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"can't write '{folder}': {error.strerror}") from error

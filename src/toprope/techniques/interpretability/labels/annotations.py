@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from toprope.errors import UserError
+from toprope.files import write_text
 from toprope.statistics import Interval
-from toprope.techniques.interpretability.checkpoints import write_text
 from toprope.techniques.interpretability.labels.definition import Definition
 from toprope.techniques.interpretability.labels.labelling import Labelled
 
@@ -82,7 +82,20 @@ def annotated(labelled: Labelled, definition: Definition) -> Annotations:
     return Annotations(labelled.labeller, definition.scorer, definition.text, found)
 
 
+def merged(before: Annotations, now: Annotations) -> Annotations:
+    """Both, where they are by one labeller and one definition; a latent's newer one stays. Of
+    others the newer ones alone: a file says who labelled, and by what latents are interpretable."""
+    alike = (before.labeller, before.scorer, before.definition)
+    if alike != (now.labeller, now.scorer, now.definition):
+        return now
+    both = {**before.latents, **now.latents}
+    return replace(now, latents={latent: both[latent] for latent in sorted(both)})
+
+
 def save(of: Annotations, path: Path) -> None:
+    """Writes them, merged with those that the file has."""
+    if path.exists():
+        of = merged(load(path), of)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {
         "format": FORMAT,

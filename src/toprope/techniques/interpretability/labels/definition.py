@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from toprope.statistics import LEVEL, Interval, wilson
+from toprope.techniques.interpretability.examples import Shortfall
 from toprope.techniques.interpretability.labels.measures import LatentScore
 
 
@@ -36,7 +38,9 @@ class Definition(BaseModel):
             f"a latent is interpretable if its label's balanced accuracy in {self.scorer}"
             f"{negatives} is at least {self.threshold:g} and the lower end of its "
             f"{100 * self.level:g}% interval is above what another latent's label, matched for "
-            "firing rate, scores on the same windows, and above 0.5"
+            "firing rate, scores on the same windows, and above 0.5; the rate is over the latents "
+            "that fire often enough to be scored, and one without a usable label isn't "
+            "interpretable"
         )
 
     def holds(self, score: LatentScore, control: LatentScore) -> bool:
@@ -46,7 +50,14 @@ class Definition(BaseModel):
             control: of the same latent, by another's label: verdicts that it lacks count as right,
                 and below chance it's no lower bar.
         """
-        bar = max(control.most, score.floor)
+        return self._clear_of(score, max(control.most, score.floor))
+
+    def holds_shuffled(self, control: LatentScore) -> bool:
+        """Whether another latent's label would make the latent interpretable, held against chance
+        alone."""
+        return self._clear_of(control, control.floor)
+
+    def _clear_of(self, score: LatentScore, bar: float) -> bool:
         return score.value.value >= self.threshold and score.value.low > bar
 
     def could_hold(self, score: LatentScore, control: LatentScore) -> bool:
@@ -59,14 +70,21 @@ class Definition(BaseModel):
 class InterpretableRate:
     """
     Attributes:
-        rate: among the latents that were scored.
-        low, high: among all that were looked at, if none or all of those that weren't scored were
-            interpretable, and all missing verdicts wrong or right.
+        rate: among the latents that are alive and have examples enough; one whose label failed
+            isn't interpretable.
+        rate_of_scored: among those whose label was scored; None where none was.
+        shuffled: by another latent's label in place of its own, among the same as `rate`: what the
+            definition lets through by itself.
+        low, high: among all that were drawn, dead and rare ones too, if none or all of those that
+            weren't scored were interpretable, and all missing verdicts wrong or right.
+        scored: how many.
         unscored: why, and how many.
         definition: the text.
     """
 
     rate: Interval
+    rate_of_scored: Interval | None
+    shuffled: Interval
     low: float
     high: float
     scored: int
@@ -79,24 +97,31 @@ def interpretable_rate(
     scores: Mapping[int, LatentScore],
     controls: Mapping[int, LatentScore],
     unscored: Sequence[str],
-) -> InterpretableRate:
-    """
+) -> InterpretableRate | None:
+    """The rate; None where no latent that was drawn could have got a score.
+
     Args:
         scores, controls: of the same latents, by the definition's scorer and level.
-        unscored: for each latent that couldn't be scored, why.
-
-    Raises:
-        UserError: no latent was scored.
+        unscored: for each latent that has no score, why: what is a `Shortfall` isn't the label's
+            failure.
     """
+    failed = sum(why not in get_args(Shortfall) for why in unscored)
+    looked_at = len(scores) + failed
+    if not looked_at:
+        return None
+    level = definition.level
     holds = sum(definition.holds(scores[latent], controls[latent]) for latent in scores)
     could = sum(
         definition.holds(scores[latent], controls[latent])
         or definition.could_hold(scores[latent], controls[latent])
         for latent in scores
     )
+    by_chance = sum(definition.holds_shuffled(controls[latent]) for latent in scores)
     everything = len(scores) + len(unscored)
     return InterpretableRate(
-        rate=wilson(holds, len(scores), level=definition.level),
+        rate=wilson(holds, looked_at, level=level),
+        rate_of_scored=wilson(holds, len(scores), level=level) if scores else None,
+        shuffled=wilson(by_chance, looked_at, level=level),
         low=holds / everything,
         high=(could + len(unscored)) / everything,
         scored=len(scores),

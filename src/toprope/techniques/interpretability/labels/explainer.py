@@ -77,6 +77,11 @@ class Explainer:
         self.chat, self.settings = chat, settings or ExplainerSettings()
         self.outputs, self.effects = outputs or {}, effects or {}
 
+    def reseeded(self, seed: int) -> Explainer:
+        """The same with another seed."""
+        settings = self.settings.model_copy(update={"seed": seed})
+        return Explainer(self.chat, settings, outputs=self.outputs, effects=self.effects)
+
     @property
     def name(self) -> str:
         return f"explainer {self.chat.name}"

@@ -1,24 +1,20 @@
-"""Labellers without a chat model: what an explainer has to be better than.
+"""The labeller without a chat model, which an explainer has to be better than.
 
 `TokenStatistics` names the tokens that are most over-represented among those that fire, by the
 log-odds ratio with a Dirichlet prior (Monroe, Colaresi and Quinn 2008, Political Analysis 16:372,
-section 3.5.1). `Medoid` gives the window that is nearest to all the others by their embeddings.
+section 3.5.1).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toprope.techniques.interpretability.examples import Examples, LatentExamples
 from toprope.techniques.interpretability.labels.labeller import Label
-from toprope.techniques.interpretability.labels.prompting import one_line
+from toprope.techniques.interpretability.labels.prompting import plain
 from toprope.techniques.interpretability.labels.scorers.asking import digest
-
-if TYPE_CHECKING:
-    from toprope.techniques.interpretability.labels.scorers.embedding import Embedder
 
 PRIOR = 500.0
 """Tokens that the background is worth as a prior."""
@@ -37,7 +33,7 @@ class TokenStatistics:
         self.most = most
         self._background: Counter[str] = Counter()
         for token in np.flatnonzero(examples.background_V).tolist():
-            said = _plain(examples.pieces.of([token])[0])
+            said = plain(examples.pieces.of([token])[0])
             self._background[said] += int(examples.background_V[token])
         self._compared_with = digest(sorted(self._background.items()))
 
@@ -52,7 +48,7 @@ class TokenStatistics:
         fires: Counter[str] = Counter()
         for window in examples.explaining:
             for i in window.active:
-                if said := _plain(window.tokens[i]):
+                if said := plain(window.tokens[i]):
                     fires[said] += 1
         found = log_odds(fires, self._background)
         named = sorted(found, key=lambda said: (-found[said], said))[: self.most]
@@ -77,32 +73,6 @@ def log_odds(fires: Counter[str], background: Counter[str]) -> dict[str, float]:
     return found
 
 
-class Medoid:
-    """One of the windows that explain, as it is."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.embedder = embedder
-
-    @property
-    def name(self) -> str:
-        return "embedding medoid"
-
-    def fingerprint(self, examples: LatentExamples) -> str:
-        return digest(self.name, self.embedder.model.fingerprint, shown(examples))
-
-    async def label(self, examples: LatentExamples) -> Label:
-        texts = [one_line(window.text) for window in examples.explaining]
-        if not texts:
-            return Label("", "empty")
-        x_ND = await self.embedder.of(texts)
-        return Label(texts[int((x_ND @ x_ND.sum(0)).argmax())])
-
-
 def shown(examples: LatentExamples) -> list[tuple[str, tuple[int, ...]]]:
-    """What these labellers read of a latent."""
+    """What it reads of a latent."""
     return [(window.text, window.active) for window in examples.explaining]
-
-
-def _plain(token: str) -> str:
-    """A token as a label names it: "the" and " The" are one."""
-    return one_line(token).strip().lower()

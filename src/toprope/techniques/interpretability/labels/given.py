@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toprope.errors import UserError
@@ -15,10 +15,15 @@ from toprope.techniques.interpretability.labels.scorers.asking import digest
 
 @dataclass(frozen=True)
 class Given:
-    """A labeller that has its labels already."""
+    """A labeller that has its labels already.
+
+    Attributes:
+        source: the file they are from, for messages.
+    """
 
     labels: Mapping[int, str]
-    name: str = "given"
+    source: str
+    name: str = field(default="given", init=False)
 
     def fingerprint(self, examples: LatentExamples) -> str:
         return digest(self.name, self.labels[examples.latent])
@@ -56,4 +61,4 @@ def read_labels(path: Path) -> Given:
         found[latent] = label
     if not found:
         raise UserError(f"{path} holds no labels: a line each with 'latent' and 'label'")
-    return Given(found, path.name)
+    return Given(found, source=path.name)

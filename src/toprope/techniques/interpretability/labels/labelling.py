@@ -40,6 +40,9 @@ from toprope.techniques.interpretability.labels.scorers.scorer import Scorer, Ve
 AT_ONCE = 64
 """Latents under way: enough to fill a local model's batches."""
 
+NOT_SCORED = "label without a score"
+"""Of labels that had too few others beside them to be scored by, or held against."""
+
 FEWEST = 5
 """Windows that fire, and negatives, without which a latent isn't scored."""
 
@@ -74,8 +77,10 @@ class Labelled:
         """Latents a minute; None where everything was in the journal."""
         return 60 * self.done / self.seconds if self.done and self.seconds else None
 
-    def interpretable(self, definition: Definition) -> InterpretableRate:
-        """
+    def interpretable(self, definition: Definition) -> InterpretableRate | None:
+        """None where no latent had examples enough, or there are labels and none has both a score
+        and a control.
+
         Raises:
             UserError: the definition's scorer wasn't used.
         """
@@ -85,12 +90,13 @@ class Labelled:
                 f"'interpretable' is defined by the scorer '{definition.scorer}', which wasn't "
                 f"used with a control; those that were: {known}"
             )
-        return interpretable_rate(
-            definition,
-            self.scores[definition.scorer],
-            self.controls[definition.scorer],
-            list(self.unscored.values()),
-        )
+        scores, controls = self.scores[definition.scorer], self.controls[definition.scorer]
+        both = {latent: one for latent, one in scores.items() if latent in controls}
+        labelled = [latent for latent, one in self.labels.items() if one.text]
+        if labelled and not both:
+            return None
+        alone = [NOT_SCORED for latent in labelled if latent not in both]
+        return interpretable_rate(definition, both, controls, [*self.unscored.values(), *alone])
 
 
 async def label_and_score(
@@ -220,19 +226,22 @@ class _Job:
         control: Mapping[int, Sequence[Verdict]],
         level: float,
     ) -> tuple[dict[int, LatentScore], dict[int, LatentScore]]:
-        """Scores and controls. Where the scorer decides nothing, a latent is cut where its fold's
-        other latents, by their own labels, say; so is its control."""
+        """Scores and controls, of the latents that can be scored. Where the scorer decides nothing,
+        a latent is cut where other latents say: by their own labels, and for its control by their
+        controls. Cut like the scores it would be at chance for the mere reason that labels which
+        don't fit score lower, whatever a window gives away by itself."""
         items = {latent: self.items(scorer, latent) for latent in own}
-        at: dict[int, float] = {}
-        if any(_undecided(verdict) for some in own.values() for verdict in some):
-            all_truths = {latent: truths(some) for latent, some in items.items()}
-            at = cuts(all_truths, own, named_rng(self.seed, "cuts", scorer.name))
 
         def scores(verdicts: Mapping[int, Sequence[Verdict]]) -> dict[int, LatentScore]:
+            at: dict[int, float] = {}
+            undecided = any(_undecided(verdict) for some in verdicts.values() for verdict in some)
+            if undecided:
+                all_truths = {latent: truths(items[latent]) for latent in verdicts}
+                at = cuts(all_truths, verdicts, named_rng(self.seed, "cuts", scorer.name))
             return {
                 latent: latent_score(latent, items[latent], some, at.get(latent), level=level)
                 for latent, some in verdicts.items()
-                if _has_both(items[latent])
+                if _has_both(items[latent]) and (latent in at or not undecided)
             }
 
         return scores(own), scores(control)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toprope.errors import UserError
 from toprope.statistics import LEVEL, Interval, bootstrap_clustered, wilson
 from toprope.techniques.interpretability.labels.scorers.intruder import OddOneOut
 from toprope.techniques.interpretability.labels.scorers.scorer import Item, Verdict
@@ -31,7 +30,7 @@ class LatentScore:
 
     Attributes:
         value: balanced accuracy, or for intruders accuracy, with an interval that takes items as
-            independent.
+            independent: no two windows of a class are of one document.
         most: the same if every missing verdict were right.
         floor: the value without information.
         f1, auprc: with their floors; None for intruders, and where one class is missing.
@@ -179,17 +178,12 @@ def cuts(
     """Of a scorer that gives scores alone, for each latent the cut with the best balanced accuracy
     over the items of other latents: a latent's own labels never choose its cut.
 
-    Latents are in ten folds, or as many as there are.
-
-    Raises:
-        UserError: there are fewer than two latents.
+    Latents are in ten folds, or as many as there are. A single one has nothing to be cut by, and
+    none is found.
     """
     latents = sorted(verdicts)
     if len(latents) < 2:
-        raise UserError(
-            "a scorer that gives scores and no decisions learns where to cut from other latents: "
-            "score two latents or more"
-        )
+        return {}
     fold_S = rng.permutation(len(latents)) % min(FOLDS, len(latents))
     found = {}
     for fold in range(fold_S.max() + 1):

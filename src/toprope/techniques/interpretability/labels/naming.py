@@ -8,6 +8,13 @@ from toprope.errors import UserError
 from toprope.models.chat import is_served
 from toprope.models.embedding import EMBEDDER
 from toprope.study import NOBODY
+from toprope.techniques.interpretability.labels.features import (
+    CosineFeatures,
+    Features,
+    Joined,
+    LexicalFeatures,
+    StateFeatures,
+)
 from toprope.techniques.interpretability.labels.scorers.asking import ChatScorer, LocalScorer
 from toprope.techniques.interpretability.labels.scorers.detection import DETECTION
 from toprope.techniques.interpretability.labels.scorers.embedding import Embedder, EmbeddingScorer
@@ -19,10 +26,19 @@ from toprope.techniques.interpretability.labels.scorers.simulation import Simula
 if TYPE_CHECKING:
     from toprope.lab import Lab
 
-ScorerName = Literal["trained", "detection", "fuzzing", "embedding", "simulation", "intruder"]
+ScorerName = Literal[
+    "trained", "trained_states", "detection", "fuzzing", "embedding", "simulation", "intruder"
+]
 SCORERS: tuple[str, ...] = get_args(ScorerName)
-JUDGED = ("detection", "fuzzing", "simulation", "intruder")
-"""Those that ask the overseer."""
+JUDGED = ("trained_states", "detection", "fuzzing", "simulation", "intruder")
+"""Those that read or ask the overseer."""
+TRAINED = ("trained", "trained_states")
+"""Those that learn from the labels."""
+INSIDE = {
+    "trained_states": "reads a model's states",
+    "simulation": "reads a model's probabilities",
+}
+"""What a served model doesn't give."""
 
 
 def check_scorers(names: tuple[str, ...], overseer: str) -> None:
@@ -37,23 +53,34 @@ def check_scorers(names: tuple[str, ...], overseer: str) -> None:
                 f"the scorer '{name}' asks an overseer: name one (--overseer MODEL), or score by "
                 "'trained' or 'embedding', which need none"
             )
-    if "simulation" in names and is_served(overseer):
-        raise UserError(
-            f"simulation reads a model's probabilities, and the served model '{overseer}' gives "
-            "none: name a local overseer"
-        )
+        if name in INSIDE and is_served(overseer):
+            raise UserError(
+                f"the scorer '{name}' {INSIDE[name]}, and the served model '{overseer}' gives "
+                "none: name a local overseer"
+            )
 
 
 def make_scorers(
     names: tuple[str, ...], overseer: str, lab: Lab, negatives: Negatives = "hard"
 ) -> list[Scorer[Any]]:
-    """Scorers by name, but for 'trained', which learns from the labels (`trained.crossfit`).
+    """Scorers by name, but for those that learn from the labels (`make_features`).
 
     Raises:
         UserError: as `check_scorers`; the overseer can't be opened.
     """
     check_scorers(names, overseer)
-    return [_made(name, overseer, lab, negatives) for name in names if name != "trained"]
+    return [_made(name, overseer, lab, negatives) for name in names if name not in TRAINED]
+
+
+def make_features(names: tuple[str, ...], overseer: str, lab: Lab) -> dict[str, Features]:
+    """What those scorers read that learn from the labels (`crossfitted.with_trained`), by name."""
+    found: dict[str, Features] = {}
+    if "trained" in names:
+        cosine = CosineFeatures(Embedder(lab.local(EMBEDDER)))
+        found["trained"] = Joined((cosine, LexicalFeatures()))
+    if "trained_states" in names:
+        found["trained_states"] = StateFeatures(lab.local(overseer))
+    return found
 
 
 def _made(name: str, overseer: str, lab: Lab, negatives: Negatives) -> Scorer[Any]:

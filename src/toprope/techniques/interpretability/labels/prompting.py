@@ -31,6 +31,11 @@ def one_line(text: str) -> str:
     return text.replace("\r", "").replace("\n", "↵").strip(" ")
 
 
+def plain(token: str) -> str:
+    """A token as a label names it: "the" and " The" are one."""
+    return one_line(token).strip().lower()
+
+
 @cache
 def _refusals() -> tuple[str, ...]:
     path = files(_HERE).joinpath("prompts", "refusals.txt")

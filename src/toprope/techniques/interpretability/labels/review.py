@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toprope.errors import UserError
+from toprope.files import write_text
 from toprope.statistics import LEVEL, Interval, cohen_kappa, wilson
 from toprope.techniques.interpretability.examples import LatentExamples
 
@@ -43,11 +43,13 @@ class Answer:
 
     Attributes:
         correction: the label as it should be, where they corrected it.
+        label: the one that they were shown; empty where the file doesn't say.
     """
 
     latent: int
     said: Said
     correction: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def write_sample(
     ]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / JSONL, "\n".join(lines) + "\n")
-        _write(folder / PAGE, _page(title, sample, cards))
+        write_text(folder / JSONL, "\n".join(lines) + "\n")
+        write_text(folder / PAGE, _page(title, sample, cards))
     except OSError as error:
         raise UserError(f"can't write the review to '{folder}': {error.strerror}") from None
     return drawn
@@ -254,13 +256,5 @@ def _answer(path: Path, record: Any) -> Answer | None:
             f"'{path}': latent {latent} has the verdict '{said}': write one of "
             f"{', '.join(VERDICTS)}"
         )
-    return Answer(latent, said, correction)  # type: ignore[arg-type]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    label = str(record.get("label") or "")
+    return Answer(latent, said, correction, label)  # type: ignore[arg-type]

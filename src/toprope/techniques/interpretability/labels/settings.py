@@ -19,10 +19,17 @@ class LabelSettings(BaseModel):
         description="the model that explains latents and judges labels; none: labels are tokens",
     )
     latents: int = Field(default=100, ge=6, description="drawn at random to be labelled")
+    steering: bool = Field(
+        default=False,
+        description="show the overseer what steering by a latent does, too: a second or so each",
+    )
     scorers: tuple[ScorerName, ...] = Field(
         default=("trained", "embedding"),
         min_length=1,
         description="what scores labels; the first one decides what is interpretable",
+    )
+    windows: int = Field(
+        default=20, ge=5, le=20, description="that fire and that don't, by which a label is scored"
     )
     threshold: float = Field(
         default=0.7, ge=0.5, le=1, description="of its score, from which a latent is interpretable"

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from toprope.data.seeding import named_rng
 from toprope.statistics import LEVEL, Interval
 from toprope.techniques.interpretability.examples import Examples
 from toprope.techniques.interpretability.labels.annotations import Annotation, Annotations
+from toprope.techniques.interpretability.making import RANDOM_CONSENSUS, recurrence_folder
 from toprope.techniques.interpretability.pages.index import (
     IndexPage,
     IndexRow,
@@ -28,9 +26,10 @@ from toprope.techniques.interpretability.pages.page import (
     page_name,
     write_page,
 )
-from toprope.techniques.interpretability.quality.stability import recurrence
+from toprope.techniques.interpretability.quality.members import load_members
+from toprope.techniques.interpretability.quality.stability import load_recurrence
 from toprope.techniques.interpretability.use.unembedding import OutputSide, output_side
-from toprope.techniques.interpretability.workbench import Workbench
+from toprope.techniques.interpretability.workbench import CONSENSUS, Workbench, is_random
 
 SHUFFLED, NOTHING = "another latent's label", "no information"
 
@@ -139,24 +138,26 @@ def _scores(known: Annotation, first: str) -> tuple[Score, ...]:
 
 
 def _recurrences(bench: Workbench, name: str) -> dict[int, Recurrence]:
-    """Of a seed's latents in the other seeds; of other dictionaries nothing is known."""
-    if name not in bench.seeds or bench.recipe.seeds < 2:
+    """Of a seed's or a consensus' latents in the other seeds; of other dictionaries nothing is
+    known."""
+    random = is_random(name)
+    others = bench.recipe.seeds - 1
+    if name in (CONSENSUS, RANDOM_CONSENSUS):
+        of = load_members(bench.place(name))
+        shares = (of.recurrence_C - 1) / others
+        return {
+            latent: Recurrence(float(share), others, float(cosine))
+            for latent, (share, cosine) in enumerate(zip(shares, of.cohesion_C, strict=True))
+        }
+    if name not in bench.seeds(random=random) or others < 1:
         return {}
-    of_seeds = [bench.dictionary(one) for one in bench.seeds]
-    found = recurrence(
-        of_seeds, rng=named_rng(bench.about.seed, "recurrence"), progress=bench.lab.show
-    )
-    seed, others = bench.seeds.index(name), len(of_seeds) - 1
-    best_F = np.full(of_seeds[seed].width, -1.0)
-    for (i, j), pairing in found.pairings.items():
-        if i == seed:
-            best_F = np.maximum(best_F, pairing.mean_F)
-        elif j == seed:
-            there = pairing.partner_F >= 0
-            np.maximum.at(best_F, pairing.partner_F[there], pairing.mean_F[there])
+    found = load_recurrence(recurrence_folder(bench, random=random))
+    recurring = found.of_seed(bench.seeds(random=random).index(name))
     return {
-        latent: Recurrence(float(share), others, float(best_F[latent]))
-        for latent, share in enumerate(found.share_SF[seed])
+        latent: Recurrence(float(share), others, float(cosine))
+        for latent, (share, cosine) in enumerate(
+            zip(recurring.share_F, recurring.cosine_FS.max(1), strict=True)
+        )
     }
 
 

@@ -6,7 +6,6 @@ the one that the page was made with, both by their hash.
 
 import base64
 import hashlib
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from toprope.errors import UserError
+from toprope.files import write_text
 from toprope.report.text import clean, counted
 from toprope.techniques.interpretability.pages.tokens import LEVELS
 
@@ -46,14 +46,8 @@ def write(path: Path, page: str) -> Path:
     Raises:
         UserError: the file can't be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(page, encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, page)
     except OSError as error:
         raise UserError(f"can't write the page {path}: {error.strerror}") from error
     return path

@@ -15,8 +15,10 @@ gradients: the latent of the largest part of the activation's projection on the 
 or more; `fraction` is its partial version. Here the constant part of a reconstruction, which is no
 latent's, is taken off the activation first.
 
-A model that can't tell letters has nothing to absorb: under a mean F1 of the probes of `least_f1`
-no rate is given. The control of a rate has another letter's probe in the place of the right one.
+A model that can't tell letters has nothing to absorb: under a mean F1 of the probes of `least_f1`,
+or where it can't be asked at all, no rate is given, and why. `spelling.check_spelling` says before
+any work whether a model can be asked. The control of a rate has another letter's probe in the place
+of the right one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from toprope.errors import UserError
 from toprope.models.local import LocalModel
 from toprope.progress import Progress
 from toprope.techniques.interpretability.dictionaries.dictionary import Dictionary
@@ -41,20 +44,21 @@ from toprope.techniques.interpretability.quality.spelling import at_words, spell
 
 
 @dataclass(frozen=True)
-class Absorption:
+class LetterAbsorption:
     """Means over letters, with intervals over letters.
 
     Attributes:
-        measurable: the probes' mean F1 reaches the limit, and latents stand for at least two
-            letters; where it isn't, the rates are None.
-        f1: mean over letters of the probes' F1.
-        spelled: the share of test words whose letter the model names itself.
+        reason: why it isn't measurable, and the rates are None: the model can't be asked, the
+            probes' mean F1 is under the limit, or latents stand for fewer than two letters.
+        f1: mean over letters of the probes' F1; 0 where there are none.
+        spelled: the share of test words whose letter the model names itself; n is 0 where none
+            was asked.
         rate: Chanin et al.'s.
         projection, fraction: SAEBench's.
         splits: latents that stand for a letter, on average.
     """
 
-    measurable: bool
+    reason: str | None
     f1: float
     spelled: Measure
     rate: Measure | None
@@ -62,6 +66,10 @@ class Absorption:
     fraction: Measure | None
     splits: float
     letters: list[Letter]
+
+    @property
+    def measurable(self) -> bool:
+        return self.reason is None
 
 
 def absorption(
@@ -72,17 +80,20 @@ def absorption(
     *,
     rng: np.random.Generator,
     progress: Progress | None = None,
-) -> Absorption:
+) -> LetterAbsorption:
     """
     Raises:
-        UserError: a model that can't be asked, or doesn't fit the dictionary.
+        UserError: the model doesn't fit the dictionary.
     """
     check_fit(model, dictionary)
     check_reconstructs(dictionary)
     settings = settings or AbsorptionSettings()
-    task = spelling(
-        model, words=settings.words, examples=settings.examples, test=settings.test, rng=rng
-    )
+    try:
+        task = spelling(
+            model, words=settings.words, examples=settings.examples, test=settings.test, rng=rng
+        )
+    except UserError as error:
+        return _unasked(str(error))
     raw_ND = at_words(model, task, layer, progress=progress)
     device = dictionary.decoder_FD.device
     with torch.no_grad():
@@ -100,10 +111,17 @@ def absorption(
     if mean_f1 >= settings.least_f1:
         measuring = Absorbing(model, dictionary, layer, settings, task, raw_ND, codes_NF, probes)
         letters = measuring.letters(rng, progress)
-    measurable = len(letters) >= 2
+    reason = None
+    if mean_f1 < settings.least_f1:
+        reason = (
+            f"probes tell first letters at layer {layer} with a mean F1 of {mean_f1:.2f}, under "
+            f"{settings.least_f1:g}"
+        )
+    elif len(letters) < 2:
+        reason = f"latents stand for {len(letters)} letters, and a mean is over two or more"
 
     def mean(values: list[float], control: float | None = None) -> Measure | None:
-        if not measurable:
+        if reason is not None:
             return None
         sums_L2 = np.stack([values, np.ones(len(values))], axis=1)
         return of_sums(sums_L2, lambda s: s[:, 0] / s[:, 1], rng=rng, control=control)
@@ -111,8 +129,8 @@ def absorption(
     def control(values: list[float]) -> float | None:
         return float(np.mean(values)) if values else None
 
-    return Absorption(
-        measurable=measurable,
+    return LetterAbsorption(
+        reason=reason,
         f1=mean_f1,
         spelled=share(int(spelled.sum()), len(spelled), by_chance),
         rate=mean([one.rate for one in letters], control([o.rate_by_control for o in letters])),
@@ -123,4 +141,18 @@ def absorption(
         fraction=mean([one.fraction for one in letters]),
         splits=float(np.mean([len(one.split.latents) for one in letters] or [0])),
         letters=letters,
+    )
+
+
+def _unasked(reason: str) -> LetterAbsorption:
+    """Of a model to which the task can't be put."""
+    return LetterAbsorption(
+        reason=reason,
+        f1=0.0,
+        spelled=Measure(0.0, 0.0, 1.0, 0),
+        rate=None,
+        projection=None,
+        fraction=None,
+        splits=0.0,
+        letters=[],
     )

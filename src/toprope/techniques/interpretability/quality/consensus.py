@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,8 +30,13 @@ from torch import Tensor
 from toprope.errors import UserError
 from toprope.progress import Progress
 from toprope.techniques.interpretability.dictionaries.dictionary import Dictionary, make
+from toprope.techniques.interpretability.quality.members import Members
+from toprope.techniques.interpretability.quality.pairing import SHARED
 from toprope.techniques.interpretability.quality.raw_units import check_reconstructs
-from toprope.techniques.interpretability.quality.stability import SHARED, Recurrence
+from toprope.techniques.interpretability.quality.stability import SeedRecurrence
+
+_CELLS = 2**24
+"""Cosines that are held at once."""
 
 
 class ConsensusSettings(BaseModel):
@@ -56,23 +62,21 @@ class ConsensusSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Consensus:
-    """Features C in S seeds.
-
-    Attributes:
-        members_CS: int64, which latent of each seed is the feature; -1: none.
-        recurrence_C: int64, in how many seeds it is.
-        cohesion_C: the mean cosine of its members' decoder rows with its own.
-    """
+    """A dictionary of what recurs, and what each of its latents is in the seeds."""
 
     dictionary: Dictionary
-    members_CS: NDArray[np.int64]
-    recurrence_C: NDArray[np.int64]
-    cohesion_C: NDArray[np.float64]
+    members: Members
+
+    def save(self, folder: Path) -> None:
+        """Writes the dictionary, and consensus.safetensors and consensus.json beside it."""
+        # The members first: a folder that has a dictionary is complete.
+        self.members.save(folder)
+        self.dictionary.save(folder)
 
 
 def build(
     dictionaries: Sequence[Dictionary],
-    found: Recurrence,
+    found: SeedRecurrence,
     batches: Iterable[Tensor],
     settings: ConsensusSettings | None = None,
     *,
@@ -116,13 +120,15 @@ def build(
     refit(made, rows, settings, progress)
     return Consensus(
         dictionary=made,
-        members_CS=members_CS,
-        recurrence_C=(members_CS >= 0).sum(1),
-        cohesion_C=_cohesion(dictionaries, members_CS, made.decoder_FD.detach().cpu()),
+        members=Members(
+            members_CS=members_CS,
+            cohesion_C=_cohesion(dictionaries, members_CS, made.decoder_FD.detach().cpu()),
+            threshold=settings.threshold,
+        ),
     )
 
 
-def _features(found: Recurrence, seeds: int, settings: ConsensusSettings) -> NDArray[np.int64]:
+def _features(found: SeedRecurrence, seeds: int, settings: ConsensusSettings) -> NDArray[np.int64]:
     """[C, S]: each feature's members, those with most members first."""
     width = found.share_SF.shape[1]
     partner_SFS = np.full((seeds, width, seeds), -1, dtype=np.int64)
@@ -172,10 +178,13 @@ def _averages(
 
 def _distinct(decoder_CD: Tensor, duplicate: float) -> NDArray[np.int64]:
     """Which features stay: those that aren't near one before them."""
-    near_CC = (decoder_CD @ decoder_CD.T >= duplicate).numpy()
-    stays_C = np.ones(len(near_CC), dtype=bool)
-    for i, near_C in enumerate(near_CC):
-        stays_C[i] = not (near_C[:i] & stays_C[:i]).any()
+    stays_C = np.ones(len(decoder_CD), dtype=bool)
+    size = max(1, _CELLS // len(decoder_CD))
+    for start in range(0, len(decoder_CD), size):
+        block = slice(start, start + size)
+        near = (decoder_CD[block] @ decoder_CD[: block.stop].T >= duplicate).numpy()
+        for i, near_C in enumerate(near, start):
+            stays_C[i] = not (near_C[:i] & stays_C[:i]).any()
     return np.flatnonzero(stays_C)
 
 

@@ -3,42 +3,26 @@ integrated gradients are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
-from toprope.errors import UserError
+from toprope.models.hooks import changed
 from toprope.models.local import LocalModel
 
 Score = Callable[[Tensor], Tensor]
 """From logits [B, V] after the last token to what is to be explained, [B]."""
 
 
-@contextmanager
-def added(model: LocalModel, layer: int, push_BTD: Tensor) -> Iterator[None]:
+def added(model: LocalModel, layer: int, push_BTD: Tensor) -> AbstractContextManager[None]:
     """While the context is open, `push_BTD` is added to the residual stream after `layer`.
 
     Raises:
         UserError: a layer the model doesn't have.
     """
-    if not 1 <= layer <= model.n_layers:
-        raise UserError(
-            f"model '{model.name}' can be patched at layers 1 to {model.n_layers}, not at {layer}"
-        )
-
-    def add(_module: Any, _args: tuple, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (output[0] + push_BTD.to(output[0].dtype), *output[1:])
-        return output + push_BTD.to(output.dtype)
-
-    handle = model.blocks[layer - 1].register_forward_hook(add)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return changed(model, layer, lambda state_BTD: state_BTD + push_BTD.to(state_BTD.dtype))
 
 
 def last_logits(model: LocalModel, ids_BT: Tensor) -> Tensor:

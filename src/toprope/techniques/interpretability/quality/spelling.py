@@ -8,6 +8,7 @@ together from token ids, so that all are of one length and the word's place is k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,20 @@ class Spelling:
     train_N: NDArray[np.bool_]
 
 
+def check_spelling(model: LocalModel, *, examples: int = 10, test: float = 0.4) -> None:
+    """Says before any work whether the task can be asked of a model.
+
+    Args:
+        examples, test: as `spelling` will be given them.
+
+    Raises:
+        UserError: the model is an encoder, or its vocabulary lacks the letters or enough words.
+    """
+    _answers(model)
+    known = _vocabulary(model.tokenizer, str(_task()["letters"]), _task()["shortest"])
+    _check_words(model, len(known), math.floor((1 - test) * len(known)), examples)
+
+
 def spelling(
     model: LocalModel,
     *,
@@ -77,15 +92,8 @@ def spelling(
     Raises:
         UserError: the model is an encoder, or its vocabulary lacks the letters or enough words.
     """
-    if not model.is_causal:
-        raise UserError(f"model '{model.name}' is an encoder: it can't be asked to spell")
     task, alphabet = _task(), str(_task()["letters"])
-    answers = [model.continuation(task["answer"].format(letter=letter)) for letter in alphabet]
-    if any(len(answer) != 1 for answer in answers):
-        raise UserError(
-            f"model '{model.name}' has no single token for each letter: the first-letter task "
-            "can't be asked of it"
-        )
+    answers = _answers(model)
     known = _vocabulary(model.tokenizer, alphabet, task["shortest"])
     chosen = [known[i] for i in rng.permutation(len(known))[:words]]
     # By spelling, so that "Word" and "word" are on the same side.
@@ -93,11 +101,7 @@ def spelling(
     held_out = {forms[i] for i in rng.permutation(len(forms))[: round(test * len(forms))]}
     train_N = np.array([word.casefold() not in held_out for word, _ in chosen], dtype=bool)
     shown = [pair for pair, train in zip(chosen, train_N, strict=True) if train]
-    if len(shown) < examples + _SPARE or not held_out:
-        raise UserError(
-            f"model '{model.name}' has {len(chosen)} words of one token: too few for the "
-            "first-letter task"
-        )
+    _check_words(model, len(chosen), len(shown), examples)
     question, separator = (model.continuation(task[part]) for part in ("question", "separator"))
     start = model.tokenizer("", add_special_tokens=True).input_ids
     rows = []
@@ -160,6 +164,28 @@ def spelled_right(model: LocalModel, task: Spelling, items: Sequence[int]) -> ND
         said_B = logits_BV[:, task.answers_L.to(model.device)].argmax(1).cpu().numpy()
         right.append(said_B == task.letters_N[some])
     return np.concatenate(right) if right else np.zeros(0, dtype=bool)
+
+
+def _answers(model: LocalModel) -> list[list[int]]:
+    """The token of each letter as an answer."""
+    if not model.is_causal:
+        raise UserError(f"model '{model.name}' is an encoder: it can't be asked to spell")
+    task = _task()
+    answers = [model.continuation(task["answer"].format(letter=one)) for one in task["letters"]]
+    if any(len(answer) != 1 for answer in answers):
+        raise UserError(
+            f"model '{model.name}' has no single token for each letter: the first-letter task "
+            "can't be asked of it"
+        )
+    return answers
+
+
+def _check_words(model: LocalModel, words: int, shown: int, examples: int) -> None:
+    if shown < examples + _SPARE or shown == words:
+        raise UserError(
+            f"model '{model.name}' has {words} words of one token: too few for the first-letter "
+            "task"
+        )
 
 
 def _vocabulary(tokenizer: Any, alphabet: str, shortest: int) -> list[tuple[str, int]]:

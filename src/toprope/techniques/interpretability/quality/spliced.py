@@ -11,10 +11,9 @@ is the harder of the two to beat. KL is from the unspliced next-token distributi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from toprope.errors import UserError
 from toprope.models.batching import batches, right_padded
+from toprope.models.hooks import changed
 from toprope.models.local import LocalModel
 from toprope.progress import Progress
 from toprope.resampling import Floats
@@ -65,10 +65,9 @@ class SplicedLoss:
     tokens: int
 
 
-@contextmanager
 def spliced(
     model: LocalModel, layer: int, change: Change, *, outlier_norm: float | None = None
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """While the context is open, the residual stream after `layer` is what `change` makes of it, at
     every position but the first.
 
@@ -79,27 +78,17 @@ def spliced(
     Raises:
         UserError: a layer the model doesn't have.
     """
-    if not 1 <= layer <= model.n_layers:
-        raise UserError(
-            f"model '{model.name}' can be spliced at layers 1 to {model.n_layers}, not at {layer}"
-        )
 
-    def exchange(_module: Any, _args: tuple, output: Any) -> Any:
-        state_BTD = output[0] if isinstance(output, tuple) else output
+    def exchange(state_BTD: Tensor) -> Tensor:
         raw_ND = state_BTD[:, 1:].reshape(-1, state_BTD.shape[-1]).float()
         changed_ND = change(raw_ND)
         if outlier_norm is not None:
             ordinary_N1 = raw_ND.norm(dim=1, keepdim=True) <= outlier_norm
             changed_ND = torch.where(ordinary_N1, changed_ND, raw_ND)
         changed_BTD = changed_ND.to(state_BTD.dtype).view_as(state_BTD[:, 1:])
-        state_BTD = torch.cat([state_BTD[:, :1], changed_BTD], dim=1)
-        return (state_BTD, *output[1:]) if isinstance(output, tuple) else state_BTD
+        return torch.cat([state_BTD[:, :1], changed_BTD], dim=1)
 
-    handle = model.blocks[layer - 1].register_forward_hook(exchange)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return changed(model, layer, exchange)
 
 
 def reconstructing(dictionary: Dictionary) -> Change:

@@ -1,22 +1,28 @@
 """Seed stability: which features of a dictionary does another one have, that was trained on the
 same data from another seed?
 
-Latents are paired one to one so that the mean of their decoder and encoder cosines is largest (the
-Hungarian method, Kuhn 1955); a latent is shared if both cosines of its pair are above 0.7 (Paulo
-and Belrose 2025, arXiv 2501.16615, who also pair by decoder and by encoder alone: `agreeing` is the
-share that all three pair alike). Two controls are paired the same way: random dictionaries of the
-same size, and the dictionary itself after a random rotation, which keeps its inner geometry.
+Latents are paired one to one by their decoder and encoder cosines (`pairing.py`); a latent is
+shared if both cosines of its pair are above 0.7 (Paulo and Belrose 2025, arXiv 2501.16615, who also
+pair by decoder and by encoder alone: `agreeing` is the share that all three pair alike). Two
+controls are paired the same way: random dictionaries of the same size, and the dictionary itself
+after a random rotation, which keeps its inner geometry.
 
-The costs of all pairs are held at once: 8 bytes F^2, 0.13 GB at F = 4096 and 0.54 GB at 8192. A
-pairing takes about 1.2 s at 4096 and 5 s at 8192 on one core, and there are five of them.
+Over several seeds, intervals are over the features of one width: a feature that two seeds share is
+one observation, not two. So seeds are never taken to tell more than the best they could if all had
+the same features: their latents are put side by side by how often they recur, F sets of one latent
+a seed, and sets are what is resampled. No pooling of the latents gives the mean a wider spread, and
+that of two seeds has the interval that `stability` gives one of them. How other seeds would differ
+from these isn't in it.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,41 +30,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toprope.errors import UserError
+from toprope.files import write_tensors, write_text
 from toprope.progress import Progress
 from toprope.techniques.interpretability.dictionaries.dictionary import Dictionary
 from toprope.techniques.interpretability.quality.measure import Measure, of_sums, share
+from toprope.techniques.interpretability.quality.pairing import (
+    SHARED,
+    Pairing,
+    assigned,
+    check_alike,
+    paired,
+    units,
+    with_cosines,
+)
 
-SHARED = 0.7
-"""The cosine above which a pair counts as the same feature."""
-MOST_WIDTH = 16_384
-"""Wider than this the costs would take over 2 GB."""
-_BLOCK = 1024
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Latents of a first dictionary with their partners in a second.
-
-    Attributes:
-        partner_F: int64, the partner's number; -1: none, as the second is narrower.
-        decoder_F, encoder_F: cosines with the partner; -1 without one.
-    """
-
-    partner_F: NDArray[np.int64]
-    decoder_F: NDArray[np.float32]
-    encoder_F: NDArray[np.float32]
-
-    @property
-    def mean_F(self) -> NDArray[np.float32]:
-        return (self.decoder_F + self.encoder_F) / np.float32(2)
-
-    def shared(self, threshold: float = SHARED) -> NDArray[np.bool_]:
-        """[F]: both cosines are above the threshold."""
-        return (self.decoder_F > threshold) & (self.encoder_F > threshold)
+RECURRENCE = "recurrence"
 
 
 @dataclass(frozen=True)
-class Stability:
+class SeedStability:
     """Of a first dictionary's latents in a second; each interval is over latents, and each control
     is the same share against a random dictionary.
 
@@ -82,14 +72,31 @@ class Stability:
 
 
 @dataclass(frozen=True)
-class Recurrence:
+class Recurring:
+    """One seed's latents in the other seeds, S of them.
+
+    Attributes:
+        seeds: the others' numbers.
+        share_F: in what share of them a latent recurs.
+        partner_FS: its partner in each; -1: none.
+        cosine_FS: the mean of both cosines with it; -1 without one.
+    """
+
+    seeds: list[int]
+    share_F: NDArray[np.float64]
+    partner_FS: NDArray[np.int64]
+    cosine_FS: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SeedRecurrence:
     """Over several seeds.
 
     Attributes:
         pairings: (i, j), i < j -> latents of i with their partners in j.
         share_SF: for each seed's latents, the share of the other seeds in which they recur.
-        overall: the mean of those; its interval is over latents, its control is a random dictionary
-            of the same size against the first seed.
+        overall: the mean of those; its interval is over F features, its control is a random
+            dictionary of the same size against the first seed.
     """
 
     pairings: dict[tuple[int, int], Pairing]
@@ -97,15 +104,61 @@ class Recurrence:
     overall: Measure
     threshold: float
 
+    def of_seed(self, seed: int) -> Recurring:
+        """What recurs of one seed's latents, and as what."""
+        others = [one for one in range(len(self.share_SF)) if one != seed]
+        width = self.share_SF.shape[1]
+        partner_FS = np.full((width, len(others)), -1, dtype=np.int64)
+        cosine_FS = np.full((width, len(others)), -1.0, dtype=np.float32)
+        for at, other in enumerate(others):
+            pairing = self.pairings[min(seed, other), max(seed, other)]
+            here = np.flatnonzero(pairing.partner_F >= 0)
+            there = pairing.partner_F[here]
+            mine, its = (here, there) if seed < other else (there, here)
+            partner_FS[mine, at], cosine_FS[mine, at] = its, pairing.mean_F[here]
+        return Recurring(others, self.share_SF[seed], partner_FS, cosine_FS)
 
-def paired(a: Dictionary, b: Dictionary) -> Pairing:
-    """Pairs latents by the mean of both cosines.
+    def save(self, folder: Path) -> None:
+        """Writes recurrence.safetensors and recurrence.json, each whole or not at all."""
+        arrays: dict[str, NDArray] = {"share": self.share_SF}
+        for (i, j), one in self.pairings.items():
+            arrays[f"{i}.{j}.partner"] = one.partner_F
+            arrays[f"{i}.{j}.decoder"] = one.decoder_F
+            arrays[f"{i}.{j}.encoder"] = one.encoder_F
+        about = {
+            "threshold": self.threshold,
+            "overall": asdict(self.overall),
+            "complete": all(one.complete for one in self.pairings.values()),
+        }
+        write_tensors(folder / f"{RECURRENCE}.safetensors", arrays)
+        write_text(folder / f"{RECURRENCE}.json", json.dumps(about, indent=1) + "\n")
+
+
+def load_recurrence(folder: Path) -> SeedRecurrence:
+    """What `SeedRecurrence.save` wrote.
 
     Raises:
-        UserError: the dictionaries are of different activations, or too wide.
+        UserError: the folder holds none, or a damaged one.
     """
-    _check(a, b)
-    return _with_cosines(_units(a), _units(b), _assigned(_units(a), _units(b)))
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        about = json.loads((folder / f"{RECURRENCE}.json").read_text(encoding="utf-8"))
+        arrays = load_file(folder / f"{RECURRENCE}.safetensors")
+        share_SF = arrays["share"]
+        pairings = {
+            (i, j): Pairing(
+                *(arrays[f"{i}.{j}.{name}"] for name in ("partner", "decoder", "encoder")),
+                complete=about["complete"],
+            )
+            for i, j in combinations(range(len(share_SF)), 2)
+        }
+        overall = Measure(**about["overall"])
+        return SeedRecurrence(pairings, share_SF, overall, about["threshold"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"no whole recurrence of seeds in '{folder}': {reason[:200]}") from None
 
 
 def stability(
@@ -115,35 +168,35 @@ def stability(
     rng: np.random.Generator,
     threshold: float = SHARED,
     progress: Progress | None = None,
-) -> Stability:
+) -> SeedStability:
     """How much of `a` is in `b`, beside the controls.
 
     Raises:
-        UserError: the dictionaries are of different activations, or too wide.
+        UserError: the dictionaries are of different activations.
     """
-    _check(a, b)
-    of_a, of_b = _units(a), _units(b)
+    check_alike(a, b)
+    of_a, of_b = units(a), units(b)
     with (progress or Progress(quiet=True)).task("pairing latents", 5) as task:
         began = time.monotonic()
-        both = _assigned(of_a, of_b)
+        both = assigned(of_a, of_b)
         seconds = time.monotonic() - began
         task.advance()
-        by_decoder, by_encoder = _assigned(of_a[:1], of_b[:1]), _assigned(of_a[1:], of_b[1:])
+        by_decoder, by_encoder = assigned(of_a[:1], of_b[:1]), assigned(of_a[1:], of_b[1:])
         task.advance(2)
         random = _random_units(b.width, b.d_model, rng)
-        by_chance = _with_cosines(of_a, random, _assigned(of_a, random))
+        by_chance = with_cosines(of_a, random, assigned(of_a, random))
         task.advance()
         turned = _rotated(of_a, rng)
-        rotated = _with_cosines(of_a, turned, _assigned(of_a, turned))
+        rotated = with_cosines(of_a, turned, assigned(of_a, turned))
         task.advance()
-    pairing = _with_cosines(of_a, of_b, both)
+    pairing = with_cosines(of_a, of_b, both)
     alike_F = (by_decoder == both) & (by_encoder == both) & (both >= 0)
     alike_by_chance = 1 / max(a.width, b.width) ** 2
 
     def above(hits_F: NDArray[np.bool_], control_F: NDArray[np.bool_]) -> Measure:
         return share(int(hits_F.sum()), a.width, float(control_F.mean()))
 
-    return Stability(
+    return SeedStability(
         pairing=pairing,
         shared=above(pairing.shared(threshold), by_chance.shared(threshold)),
         mean=above(pairing.mean_F > threshold, by_chance.mean_F > threshold),
@@ -162,7 +215,7 @@ def recurrence(
     rng: np.random.Generator,
     threshold: float = SHARED,
     progress: Progress | None = None,
-) -> Recurrence:
+) -> SeedRecurrence:
     """Pairs each dictionary with each other, all of one width.
 
     Raises:
@@ -179,37 +232,19 @@ def recurrence(
     with (progress or Progress(quiet=True)).task("pairing seeds", len(pairs) + 1) as task:
         for i, j in pairs:
             pairings[i, j] = pairing = paired(dictionaries[i], dictionaries[j])
-            shared_F = pairing.shared(threshold)
-            recurs_SF[i] += shared_F
-            recurs_SF[j, pairing.partner_F] += shared_F
+            here = np.flatnonzero(pairing.shared(threshold))
+            recurs_SF[i, here] += 1
+            recurs_SF[j, pairing.partner_F[here]] += 1
             task.advance()
-        first = _units(dictionaries[0])
+        first = units(dictionaries[0])
         random = _random_units(width, dictionaries[0].d_model, rng)
-        control = _with_cosines(first, random, _assigned(first, random)).shared(threshold).mean()
+        control = with_cosines(first, random, assigned(first, random)).shared(threshold).mean()
         task.advance()
     share_SF = recurs_SF / (n - 1)
-    sums_N2 = np.stack([share_SF.ravel(), np.ones(n * width)], axis=1)
-    overall = of_sums(sums_N2, lambda s: s[:, 0] / s[:, 1], rng=rng, control=float(control))
-    return Recurrence(pairings, share_SF, overall, threshold)
-
-
-def _check(a: Dictionary, b: Dictionary) -> None:
-    if a.d_model != b.d_model:
-        raise UserError(
-            f"a dictionary of {a.d_model} channels can't be paired with one of {b.d_model}: take "
-            "two that were trained on the same activations"
-        )
-    if max(a.width, b.width) > MOST_WIDTH:
-        raise UserError(
-            f"pairing dictionaries of width {max(a.width, b.width):,} would take "
-            f"{8e-9 * a.width * b.width:.0f} GB: {MOST_WIDTH:,} is the most"
-        )
-
-
-def _units(dictionary: Dictionary) -> list[Tensor]:
-    """The decoder's and the encoder's rows [F, D], of length one."""
-    both = (dictionary.decoder_FD, dictionary.encoder_FD)
-    return [torch.nn.functional.normalize(rows.detach().cpu().float(), dim=1) for rows in both]
+    side_by_side_F = np.sort(share_SF, axis=1).mean(0)
+    sums_F2 = np.stack([side_by_side_F, np.ones(width)], axis=1)
+    overall = of_sums(sums_F2, lambda s: s[:, 0] / s[:, 1], rng=rng, control=float(control))
+    return SeedRecurrence(pairings, share_SF, overall, threshold)
 
 
 def _random_units(width: int, d_model: int, rng: np.random.Generator) -> list[Tensor]:
@@ -225,30 +260,3 @@ def _rotated(units: list[Tensor], rng: np.random.Generator) -> list[Tensor]:
     turn_DD, triangle_DD = np.linalg.qr(rng.standard_normal((d, d)))
     turn = torch.from_numpy((turn_DD * np.sign(np.diag(triangle_DD))).astype(np.float32))
     return [rows_FD @ turn for rows_FD in units]
-
-
-def _assigned(of_a: list[Tensor], of_b: list[Tensor]) -> NDArray[np.int64]:
-    """Each row's partner, so that the sum over pairs of their cosines is largest; -1: none."""
-    from scipy.optimize import linear_sum_assignment
-
-    n_a, n_b = len(of_a[0]), len(of_b[0])
-    # Costs in double precision from the start: the solver would copy anything else.
-    costs = np.empty((n_a, n_b))
-    for start in range(0, n_a, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        costs[block] = -sum((a[block] @ b.T).numpy() for a, b in zip(of_a, of_b, strict=True))
-    rows, columns = linear_sum_assignment(costs)
-    partner_F = np.full(n_a, -1, dtype=np.int64)
-    partner_F[rows] = columns
-    return partner_F
-
-
-def _with_cosines(of_a: list[Tensor], of_b: list[Tensor], partner_F: NDArray[np.int64]) -> Pairing:
-    found = np.flatnonzero(partner_F >= 0)
-    here, there = torch.from_numpy(found), torch.from_numpy(partner_F[found])
-    cosines = []
-    for a, b in zip(of_a, of_b, strict=True):
-        cosine_F = np.full(len(partner_F), -1.0, dtype=np.float32)
-        cosine_F[found] = (a[here] * b[there]).sum(1).numpy()
-        cosines.append(cosine_F)
-    return Pairing(partner_F, *cosines)

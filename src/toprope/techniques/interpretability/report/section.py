@@ -5,7 +5,7 @@ from functools import partial
 
 from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, interval_plot
-from toprope.report.measured import measured_text
+from toprope.report.measured import NOT_MEASURABLE, measured, measured_text
 from toprope.report.page import Figure, Section, Table
 from toprope.report.sections import by_target, interval_row, row_of, shares_highlighted
 from toprope.report.settings import model_title
@@ -14,6 +14,18 @@ from toprope.report.text import PERCENT, capitalised, in_words, level_name
 ACCURACY = "balanced_accuracy_"
 RATE = "interpretable"
 RANDOM = "random"
+OTHER = "another latent's label"
+_BESIDE = (
+    (OTHER, "by another latent's label"),
+    ("frozen", "with a decoder that stayed random"),
+    ("random-consensus", "of the same model with random weights"),
+    ("random-0", "of the same model with random weights"),
+)
+"""Controls of a rate, in words."""
+_OTHERS = (
+    *("shared_with_seed", "recurrence", "absorption", "absorption_projection"),
+    *("label_stability", "label_paraphrased"),
+)
 
 _LIMITS = (
     "A label that scores well says where a latent fires on these texts; that the model uses the "
@@ -36,14 +48,23 @@ def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
         summary=_story(target, rows),
         highlights=shares_highlighted(rows, _wanted(rows)),
         figures=[*_accuracies(rows), *_rates(rows)],
-        tables=[_dictionaries(rows), *_scores(rows)],
+        tables=[_dictionaries(rows), *_scores(rows), *_others(rows)],
     )
 
 
 def _labelled(rows: Sequence[Evidence]) -> list[Evidence]:
-    """The rates of interpretable latents of the target's own dictionaries."""
+    """The rates of interpretable latents of the target's own dictionaries, an explainer's first, as
+    the other labeller is the floor to hold it against, and a consensus' before a seed's."""
     found = [row for row in rows if row.metric == RATE and row.value is not None]
-    return [row for row in found if not row.arm.startswith(f"{RANDOM}/")]
+    return sorted(
+        (row for row in found if _is_own(row)),
+        key=lambda row: (not row.arm.endswith("/explainer"), not row.arm.startswith("consensus/")),
+    )
+
+
+def _is_own(row: Evidence) -> bool:
+    """Whether it is of what was learned from the target: of no control."""
+    return not row.arm.startswith(("frozen", RANDOM))
 
 
 def _wanted(rows: Sequence[Evidence]) -> list[tuple[str, str, str]]:
@@ -60,30 +81,29 @@ def _story(target: str, rows: Sequence[Evidence]) -> list[str]:
     name = model_title(target)
     told = []
     for row in _labelled(rows):
-        of_random = row_of(rows, f"{RANDOM}/{row.arm.split('/')[1]}", RATE)
-        beside = (
-            f"; of those of the same model with random weights {measured_text(of_random)}"
-            if of_random
-            else ""
+        beside = "".join(
+            f"; {words} {_number(row.controls[control])}"
+            for control, words in _BESIDE
+            if control in row.controls
         )
         told.append(
             f"Of the latents drawn from {name}'s dictionary '{_dictionary(row.arm)}' "
-            f"{measured_text(row)} are interpretable by labels of {_labeller(row.arm)}{beside}."
+            f"{_share(row)} are interpretable by the labels of '{_labeller(row.arm)}'{beside}."
         )
     fvu, frozen = row_of(rows, "seed-0", "fvu"), row_of(rows, "frozen", "fvu")
     if fvu:
-        beside = f", with a decoder that stays random {measured_text(frozen)}" if frozen else ""
+        beside = f", with a decoder that stayed random {_share(frozen)}" if frozen else ""
         told.append(
-            f"A dictionary leaves {measured_text(fvu)} of the variance on held-out texts "
+            f"A dictionary leaves {_share(fvu)} of the variance on held-out texts "
             f"unexplained{beside}."
         )
     shared = row_of(rows, "seed-0", "shared_with_seed")
     if shared:
-        told.append(f"{measured_text(shared)} of its latents are in another seed's dictionary too.")
+        told.append(f"{_share(shared)} of its latents are in another seed's dictionary too.")
     recovered = row_of(rows, "seed-0", "ce_recovered")
     if recovered:
         told.append(
-            f"In the layer's place it keeps {measured_text(recovered)} of what the layer adds to "
+            f"In the layer's place it keeps {_share(recovered)} of what the layer adds to "
             "the model's predictions over its mean."
         )
     return told or [f"Dictionaries of {name} were made; nothing of them could be measured."]
@@ -93,11 +113,11 @@ def _accuracies(rows: Sequence[Evidence]) -> list[Figure]:
     """What labels score, with the same latents scored by others' labels right under it."""
     drawn: list[IntervalRow] = []
     for row in rows:
-        if not row.metric.startswith(ACCURACY):
+        if not row.metric.startswith(ACCURACY) or not _is_own(row):
             continue
         scorer = in_words(row.metric.removeprefix(ACCURACY))
         drawn.append(interval_row(row, f"{_arm(row.arm)}, {scorer}"))
-        other = row.controls.get("another latent's label")
+        other = row.controls.get(OTHER)
         if other is not None:
             label = f"{_arm(row.arm)}, {scorer}, another's label"
             drawn.append(IntervalRow(label, other, other, other, kind="control"))
@@ -111,7 +131,7 @@ def _accuracies(rows: Sequence[Evidence]) -> list[Figure]:
         reference_lines=[ReferenceLine(0.5, "no information")],
     )
     levels = level_name(row.level for row in rows if row.metric.startswith(ACCURACY))
-    caption = f"{levels} intervals by drawing latents. 'random': of the model with random weights."
+    caption = f"{levels} intervals by drawing latents. Those of controls are in the table."
     return [Figure("How well labels tell where latents fire", plot, caption)]
 
 
@@ -131,19 +151,27 @@ def _rates(rows: Sequence[Evidence]) -> list[Figure]:
 
 
 def _dictionaries(rows: Sequence[Evidence]) -> Table:
-    metrics = ("fvu", "raw_fvu", "l0", "dead", "dense", "ce_recovered", "kl_recovered")
+    columns = (
+        ("fvu", measured_text),
+        ("raw_fvu", measured_text),
+        ("l0", measured_text),
+        ("dead", _share),
+        ("dense", _share),
+        ("ce_recovered", _share),
+        ("kl_recovered", _share),
+    )
     names = list(dict.fromkeys(row.arm for row in rows if row.metric == "l0"))
     lines = [
         [
             in_words(name),
             *(
-                measured_text(row) if (row := row_of(rows, name, metric)) else ""
-                for metric in metrics
+                shown(row) if (row := row_of(rows, name, metric)) else ""
+                for metric, shown in columns
             ),
         ]
         for name in names
     ]
-    columns = (
+    titles = (
         "",
         "FVU",
         "FVU, raw",
@@ -153,7 +181,7 @@ def _dictionaries(rows: Sequence[Evidence]) -> Table:
         "Cross-entropy recovered",
         "KL recovered",
     )
-    return Table("Dictionaries, on held-out texts", columns, lines, numeric=frozenset(range(1, 8)))
+    return Table("Dictionaries, on held-out texts", titles, lines, numeric=frozenset(range(1, 8)))
 
 
 def _scores(rows: Sequence[Evidence]) -> list[Table]:
@@ -161,8 +189,8 @@ def _scores(rows: Sequence[Evidence]) -> list[Table]:
         [
             _arm(row.arm),
             in_words(row.metric),
-            measured_text(row),
-            _number(row.controls.get("another latent's label")),
+            _share(row),
+            _number(row.controls.get(OTHER)),
             _number(row.controls.get("no information")),
             f"{row.n:,}",
         ]
@@ -172,6 +200,32 @@ def _scores(rows: Sequence[Evidence]) -> list[Table]:
     columns = ("", "Measure", "Label", "Another's label", "No information", "Latents")
     numeric = frozenset({2, 3, 4, 5})
     return [Table("Scores of labels", columns, lines, numeric=numeric)] if lines else []
+
+
+def _others(rows: Sequence[Evidence]) -> list[Table]:
+    """What recurs, is absorbed, and stays the same when it's labelled again."""
+    lines = [
+        [
+            _arm(row.arm) if "/" in row.arm else in_words(row.arm),
+            in_words(row.metric),
+            _share(row),
+            "; ".join(f"{name} {_number(value)}" for name, value in row.controls.items()),
+            f"{row.n:,} {row.unit}",
+        ]
+        for row in rows
+        if row.metric in _OTHERS
+    ]
+    columns = ("", "Measure", "Value", "Controls", "Of")
+    title = "Over seeds, letters and labels"
+    return [Table(title, columns, lines, numeric=frozenset({2}))] if lines else []
+
+
+def _share(row: Evidence | None) -> str:
+    """A share with its interval, in percent."""
+    number = measured(row)
+    if number is None:
+        return NOT_MEASURABLE if row else ""
+    return PERCENT.with_interval(number.value, number.low, number.high)
 
 
 def _number(value: float | None) -> str:
@@ -187,4 +241,4 @@ def _dictionary(arm: str) -> str:
 
 
 def _labeller(arm: str) -> str:
-    return in_words(arm.split("/")[-1])
+    return in_words(arm.split("/")[-1]).replace("-", " ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from toprope.files import whole, write_text
 from toprope.techniques.interpretability.dictionaries.dictionary import ABOUT, WEIGHTS, Origin
 from toprope.techniques.interpretability.scale.shard import Shard
 
@@ -34,24 +34,17 @@ def save_whole(shard: Shard, origin: Origin | None, folder: Path) -> None:
             for block in _blocks(state[name]):
                 dist.send(block.contiguous(), group=place.across_shards, group_dst=0)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.{os.getpid()}.partial"
-    try:
-        with partial.open("wb") as file:
-            file.write(_header(shard, names))
-            for name in names:
-                _write(file, state[name])
-                if name in CUT:
-                    _write_others(file, shard, state[name])
-        os.replace(partial, folder / WEIGHTS)
-        about = {
-            "settings": shard.whole.model_dump(),
-            "origin": origin.model_dump() if origin else None,
-        }
-        partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, folder / ABOUT)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(folder / WEIGHTS) as file:
+        file.write(_header(shard, names))
+        for name in names:
+            _write(file, state[name])
+            if name in CUT:
+                _write_others(file, shard, state[name])
+    about = {
+        "settings": shard.whole.model_dump(),
+        "origin": origin.model_dump() if origin else None,
+    }
+    write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
 
 
 def _header(shard: Shard, names: list[str]) -> bytes:

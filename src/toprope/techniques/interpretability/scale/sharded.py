@@ -14,6 +14,7 @@ batch.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from toprope.errors import UserError
+from toprope.files import write_text
 from toprope.progress import Progress
 from toprope.techniques.interpretability.checkpoints import STATE
 from toprope.techniques.interpretability.dictionaries.dictionary import (
@@ -45,6 +47,7 @@ from toprope.techniques.interpretability.training import (
     LOG,
     Record,
     TrainingSettings,
+    checkpoints_due,
     read_log,
     train,
 )
@@ -59,7 +62,8 @@ class Work:
     """What is to be trained, and by how many.
 
     Attributes:
-        source: makes the batches [B, D], standardised, the same ones in each process; pickled.
+        source: gives the batches [B, D] after the first so many, standardised, the same ones in
+            each process; pickled.
         shards, groups: shards * groups processes.
         mean_D, scale_D: the standardisation of the batches.
         rows: encoded at a time, where a batch's pre-activations would take too much memory.
@@ -68,7 +72,7 @@ class Work:
 
     settings: DictionarySettings
     training: TrainingSettings
-    source: Callable[[], Iterable[Tensor]]
+    source: Callable[[int], Iterable[Tensor]]
     shards: int
     groups: int = 1
     origin: Origin | None = None
@@ -171,13 +175,19 @@ def _process(rank: int, work: Work, folder: Path, meeting: Path, threads: int, q
     )
     try:
         _run(work, folder, rank, quiet)
-    except UserError as error:
-        partial = meeting / f"{ERROR}.{rank}"
-        partial.write_text(str(error), encoding="utf-8")
-        os.replace(partial, meeting / ERROR)
+    except (UserError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        write_text(meeting / ERROR, _said(error))
         raise SystemExit(2) from None
     finally:
         dist.destroy_process_group()
+
+
+def _said(error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{error.filename}: {error.strerror}: make room, then train again, and it goes on"
 
 
 def _run(work: Work, folder: Path, device: int, quiet: bool) -> None:
@@ -200,10 +210,11 @@ def _run(work: Work, folder: Path, device: int, quiet: bool) -> None:
     rank = dist.get_rank()
     log = train(
         {"dictionary": shard},
-        _own_rows(work.source(), place),
+        lambda skip: _own_rows(work.source(skip), place),
         work.training,
         folder=folder / WORK / str(rank),
         progress=Progress(quiet=quiet or rank > 0),
+        due=_together(checkpoints_due(work.training), shard.mean_D.device),
     )
     logs: list[list[Record]] = [[] for _ in range(dist.get_world_size())]
     dist.all_gather_object(logs, log)
@@ -211,13 +222,23 @@ def _run(work: Work, folder: Path, device: int, quiet: bool) -> None:
     origin = work.origin and work.origin.model_copy(update={"tokens": together[-1].tokens})
     if rank == 0:
         lines = "".join(f"{json.dumps(vars(record))}\n" for record in together)
-        partial = folder / f"{LOG}.partial"
-        partial.write_text(lines, encoding="utf-8")
-        os.replace(partial, folder / LOG)
+        write_text(folder / LOG, lines)
     save_whole(shard, origin, folder)
     dist.barrier()
     if rank == 0:
         shutil.rmtree(folder / WORK)
+
+
+def _together(due: Callable[[int], bool], device: torch.device) -> Callable[[int], bool]:
+    """What the first process says, in all: their clocks differ, and checkpoints must be of the same
+    step."""
+
+    def agreed(step: int) -> bool:
+        answer = torch.tensor(int(due(step)), device=device)
+        dist.broadcast(answer, src=0)
+        return bool(answer)
+
+    return agreed
 
 
 def _own_rows(batches: Iterable[Tensor], place: Place) -> Iterator[Tensor]:

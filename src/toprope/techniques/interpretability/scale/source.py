@@ -20,7 +20,8 @@ from toprope.techniques.interpretability.training import TrainingSettings
 
 @dataclass(frozen=True)
 class CaptureBatches:
-    """Called, it gives the batches; what it is made of can be sent to another process.
+    """Called with a number, it gives the batches after the first so many; what it is made of can be
+    sent to another process.
 
     Attributes:
         size: rows of a batch, over all groups.
@@ -34,12 +35,13 @@ class CaptureBatches:
     epochs: int | None = 1
     memory: int = MEMORY_BYTES
 
-    def __call__(self) -> Iterator[Tensor]:
+    def __call__(self, skip: int) -> Iterator[Tensor]:
         return batches(
             open_capture(self.folder),
             self.layer,
             self.size,
             named_rng(self.seed, "batches"),
+            skip=skip,
             epochs=self.epochs,
             memory=self.memory,
         )

@@ -7,6 +7,11 @@ says: the chance that a text of the first set scores higher than one of the seco
 by luck as well. So latents are found on one half of the texts (Benjamini and Hochberg 1995: of
 those with q <= 0.05, one in twenty is expected to be false), and what is reported of them is
 measured on the other half. The control is the same search after the sets' labels were shuffled.
+
+That control doesn't see what else sets differ in, and above all length: the highest of more tokens
+is higher, and a rare latent is on some token of a long text more often than of a short one, so that
+texts of one sort tell sets apart by their lengths. Give `contrast` the lengths, and it says how far
+they alone tell the sets apart; `matched` cuts both sets to the same lengths, for `latents_of`.
 """
 
 from __future__ import annotations
@@ -24,9 +29,13 @@ from toprope.errors import UserError
 from toprope.resampling import Floats
 from toprope.statistics import LEVEL
 from toprope.techniques.interpretability.quality.measure import Measure, share
+from toprope.techniques.interpretability.use.ranks import auroc, auroc_measure, p_values
+from toprope.techniques.interpretability.use.reading import Pool
 
 LEAST = 8
 """The fewest texts a set that can be halved and still be compared."""
+LENGTH_TELLS = 0.1
+"""How far from 0.5 the AUROC of lengths may be without a warning."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,17 @@ class Contrast:
             when labels are shuffled.
         held: the share of those found whose AUROC is on the same side on the other half, with q
             within the limit there too; None where none was found.
+        length: the AUROC of the texts' lengths alone; None where they weren't given.
+        warning: what to say where lengths tell the sets apart by more than LENGTH_TELLS and the
+            latents are read over whole texts.
     """
 
     latents: list[Latent]
     tested: int
     found: Measure
     held: Measure | None
+    length: Measure | None = None
+    warning: str | None = None
 
 
 def contrast(
@@ -72,6 +86,8 @@ def contrast(
     rng: np.random.Generator,
     limit: float = 0.05,
     groups: tuple[Sequence, Sequence] | None = None,
+    lengths: tuple[Sequence[int], Sequence[int]] | None = None,
+    pool: Pool = "mean",
 ) -> Contrast:
     """
     Args:
@@ -80,6 +96,8 @@ def contrast(
         groups: labels of the texts of each set. Those of one label (paraphrases, one behaviour's
             attempts) aren't independent: a set has their mean as one text, and a label that is in
             both sets is in the same half of both.
+        lengths: the tokens that were read of each set's texts, as `lengths_of` gives them.
+        pool: what `latents_of` was given.
 
     Raises:
         UserError: fewer than LEAST texts or groups in a set.
@@ -89,51 +107,87 @@ def contrast(
         [f"2:{i}" for i in range(len(second_NF))],
     )
     sets = [_means(x_NF, of) for x_NF, of in zip((first_NF, second_NF), names, strict=True)]
-    for name, (x_NF, _) in zip(("first", "second"), sets, strict=True):
-        if len(x_NF) < LEAST:
-            raise UserError(
-                f"the {name} set has {len(x_NF)} texts (or groups of them): a contrast found on "
-                f"one half and measured on the other needs {LEAST} or more"
-            )
+    check_enough(len(sets[0][0]), len(sets[1][0]))
     here, there = _halves(sets, rng)
     active = np.flatnonzero((here[0] > 0).any(0) | (here[1] > 0).any(0))
     if len(active) == 0:
         raise UserError("no latent is active on these texts: is it the layer of the dictionary?")
     seen = [x_NF[:, active] for x_NF in here]
     found_auroc, _ = auroc(*seen)
-    found = _within(_p_values(*seen), limit)
-    by_luck = _within(_p_values(*_relabelled(seen, rng)), limit)
+    found = _within(p_values(*seen), limit)
+    by_luck = _within(p_values(*_relabelled(seen, rng)), limit)
     chosen = np.flatnonzero(found)
     latents = _measured(there, active[chosen], found_auroc[chosen])
     held = [
         one.q <= limit and (one.auroc.value > 0.5) == (one.auroc_when_found > 0.5)
         for one in latents
     ]
+    length = _length(lengths, names) if lengths else None
     return Contrast(
         latents=latents,
         tested=len(active),
         found=share(len(chosen), len(active), float(by_luck.mean())),
         held=share(sum(held), len(held)) if held else None,
+        length=length,
+        warning=_warning(length, pool),
     )
 
 
-def auroc(first_NF: NDArray, second_NF: NDArray) -> tuple[Floats, Floats]:
-    """Each latent's area under the curve [F], and its standard error by DeLong et al. [F]."""
-    n, m = len(first_NF), len(second_NF)
-    ranks = stats.rankdata(np.concatenate([first_NF, second_NF]), axis=0)
-    # The share of the other set that each text beats.
-    beats_first = (ranks[:n] - stats.rankdata(first_NF, axis=0)) / m
-    beats_second = (ranks[n:] - stats.rankdata(second_NF, axis=0)) / n
-    variance_F = beats_first.var(0, ddof=1) / n + beats_second.var(0, ddof=1) / m
-    return beats_first.mean(0), np.sqrt(variance_F)
+def _length(lengths: tuple[Sequence[int], Sequence[int]], names: Sequence[Sequence]) -> Measure:
+    first, second = (
+        _means(np.asarray(of, dtype=np.float64)[:, None], labels)[0]
+        for of, labels in zip(lengths, names, strict=True)
+    )
+    area_1, error_1 = auroc(first, second)
+    return auroc_measure(float(area_1[0]), float(error_1[0]), len(first) + len(second))
 
 
-def from_attempts(path: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Prompts with their responses from a JSONL file of attacks, those that succeeded first.
+def _warning(length: Measure | None, pool: Pool) -> str | None:
+    if length is None or pool == "last" or abs(length.value - 0.5) <= LENGTH_TELLS:
+        return None
+    longer = "first" if length.value > 0.5 else "second"
+    return (
+        f"the {longer} set's texts are longer: their lengths alone tell the sets apart with an "
+        f"AUROC of {length.value:.2f}, and latents may be found for that; cut both sets to equal "
+        "lengths"
+    )
 
-    A line has `prompt`, or `messages` of which the user's are taken, `response`, and how it ended:
-    `success`, or `score` from 0 to 1, of which 0.5 is a success. A line without either isn't
-    counted: nobody judged it.
+
+def check_enough(first: int, second: int) -> None:
+    """
+    Raises:
+        UserError: a set has too few texts, or groups of them, to be halved.
+    """
+    for name, n in (("first", first), ("second", second)):
+        if n < LEAST:
+            raise UserError(
+                f"the {name} set has {n} texts (or groups of them): a contrast found on one half "
+                f"and measured on the other needs {LEAST} or more"
+            )
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """One attack.
+
+    Attributes:
+        messages: what the target was given, as a chat.
+        response: what it answered.
+        group: the behaviour that was wanted; attacks for one aren't independent. Where the file
+            has none, each is its own.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+    response: str
+    group: str
+
+
+def from_attempts(path: Path) -> tuple[list[Attacked], list[Attacked]]:
+    """The attacks of a JSONL file, those that succeeded first.
+
+    A line has `messages`, or a user's one as `prompt`, `response`, and how it ended: `success`, or
+    `score` from 0 to 1, of which 0.5 is a success; it may have `behaviour`. A line that
+    doesn't say how it ended isn't counted: nobody judged it.
 
     Raises:
         UserError: no such file, a line that isn't such a record, or none that succeeded or failed.
@@ -142,13 +196,14 @@ def from_attempts(path: Path) -> tuple[list[tuple[str, str]], list[tuple[str, st
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UserError(f"can't read '{path}': {error.strerror}") from None
-    ended: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+    ended: dict[bool, list[Attacked]] = {True: [], False: []}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-            pair = (_prompt(record), str(record["response"]))
+            group = str(record.get("behaviour") or f"line {number}")
+            attack = Attacked(_messages(record), str(record["response"]), group)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"{path}, line {number}: not a record of an attack; it needs 'prompt' or "
@@ -156,7 +211,7 @@ def from_attempts(path: Path) -> tuple[list[tuple[str, str]], list[tuple[str, st
             ) from None
         succeeded = _succeeded(record)
         if succeeded is not None:
-            ended[succeeded].append(pair)
+            ended[succeeded].append(attack)
     if not ended[True] or not ended[False]:
         missing = "succeeded" if not ended[True] else "failed"
         raise UserError(
@@ -166,10 +221,10 @@ def from_attempts(path: Path) -> tuple[list[tuple[str, str]], list[tuple[str, st
     return ended[True], ended[False]
 
 
-def _prompt(record: Mapping) -> str:
+def _messages(record: Mapping) -> tuple[Mapping[str, str], ...]:
     if "prompt" in record:
-        return str(record["prompt"])
-    return "\n".join(m["content"] for m in record["messages"] if m["role"] == "user")
+        return ({"role": "user", "content": str(record["prompt"])},)
+    return tuple({"role": one["role"], "content": one["content"]} for one in record["messages"])
 
 
 def _succeeded(record: Mapping) -> bool | None:
@@ -186,7 +241,7 @@ def _measured(
         return []
     first, second = (x_NF[:, latents] for x_NF in there)
     area, error = auroc(first, second)
-    q = stats.false_discovery_control(_p_values(first, second))
+    q = stats.false_discovery_control(p_values(first, second))
     difference = first.mean(0) - second.mean(0)
     spread = np.sqrt(first.var(0, ddof=1) / len(first) + second.var(0, ddof=1) / len(second))
     n = len(first) + len(second)
@@ -194,7 +249,7 @@ def _measured(
     measured = [
         Latent(
             latent=int(latent),
-            auroc=_auroc_measure(area[i], error[i], n),
+            auroc=auroc_measure(area[i], error[i], n),
             difference=Measure(
                 float(difference[i]),
                 float(difference[i] - z * spread[i]),
@@ -208,35 +263,6 @@ def _measured(
         for i, latent in enumerate(latents)
     ]
     return sorted(measured, key=lambda one: -abs(one.auroc.value - 0.5))
-
-
-def _auroc_measure(area: float, error: float, n: int) -> Measure:
-    """DeLong's interval on the logit's scale, which keeps it between 0 and 1. Where the sets don't
-    overlap, it has no width: then that of half a pair."""
-    inside = min(max(area, 0.5 / n), 1 - 0.5 / n)
-    slope = 1 / (inside * (1 - inside))
-    half = special.ndtri((1 + LEVEL) / 2) * max(error, 0.5 / n) * slope
-    centre = special.logit(inside)
-    return Measure(
-        float(area),
-        float(min(area, special.expit(centre - half))),
-        float(max(area, special.expit(centre + half))),
-        n,
-        0.5,
-    )
-
-
-def _p_values(first_NF: NDArray, second_NF: NDArray) -> Floats:
-    """Two-sided, of Mann and Whitney's test with ties; 1 where a latent is alike on all texts."""
-    both = np.concatenate([first_NF, second_NF])
-    p_F = np.ones(both.shape[1])
-    varied = np.flatnonzero((both != both[0]).any(0))
-    if len(varied):
-        found = stats.mannwhitneyu(
-            first_NF[:, varied], second_NF[:, varied], axis=0, method="asymptotic"
-        )
-        p_F[varied] = found.pvalue
-    return p_F
 
 
 def _within(p_F: Floats, limit: float) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ TOKEN_BUDGET = 512
 
 
 @dataclass(frozen=True)
-class Steered:
+class SteeringEffect:
     """The effect at one strength.
 
     Attributes:
@@ -64,12 +64,12 @@ def steering(
     top: int = 10,
     rng: np.random.Generator,
     progress: Progress | None = None,
-) -> list[Steered]:
+) -> list[SteeringEffect]:
     """
     Args:
         prompts: two or more; effects are read after each of their tokens but the first.
-        typical_maximum: of the latent's activation, such as the mean of `latents_of` over texts
-            that it's active on.
+        typical_maximum: of the latent's activation, such as the mean of `latents_of` by their
+            "max" over texts that it's active on.
         randoms: random directions a strength.
 
     Raises:
@@ -104,7 +104,7 @@ def steering(
                 task.advance()
             control = float(np.mean(by_chance)) if by_chance else None
             found.append(
-                Steered(
+                SteeringEffect(
                     multiple=multiple,
                     norm=float(push_D.norm()),
                     kl=of_sums(sums_N2, lambda s: s[:, 0] / s[:, 1], rng=rng, control=control),

@@ -3,6 +3,7 @@ const sample = document.body.dataset.sample;
 const cards = [...document.querySelectorAll(".card")];
 const read = (card) => ({
   latent: Number(card.dataset.latent),
+  label: card.dataset.label,
   verdict: card.querySelector("input[type=radio]:checked")?.value ?? "",
   correction: card.querySelector("input[type=text]").value.trim(),
 });
