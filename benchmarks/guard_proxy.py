@@ -87,7 +87,6 @@ class Passes:
         return False
 
 
-
 # The upstream
 
 
