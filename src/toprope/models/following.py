@@ -49,7 +49,7 @@ class Following:
             self._cache = DynamicCache()
         with self.model.turn:
             if self._cache is not None and same < len(self._tokens):
-                self._cache.crop(same)
+                self._cache.crop(same - len(self._tokens))  # so many from its end
             states = activations.read_on(self.model, self.layers, new, same, self._cache)
         self._tokens = list(tokens)
         self.model.tokens_read += len(new)
