@@ -31,7 +31,7 @@ def candidates(row: Row, choices: Choices, *, seed: int, key: str) -> list[Candi
     Raises:
         UserError: fewer than two options, an empty one, or no option that is the correct one.
     """
-    options = _options(row, choices)
+    options = options_of(row, choices)
     right = _right(row, choices, options)
     correct_text = row.text(choices.correct) if right is None else options[right][1]
     wrong = [
@@ -49,8 +49,12 @@ def candidates(row: Row, choices: Choices, *, seed: int, key: str) -> list[Candi
     return sorted(pair, key=lambda candidate: candidate.place)
 
 
-def _options(row: Row, choices: Choices) -> list[tuple[str, str]]:
-    """(name, text) of each option."""
+def options_of(row: Row, choices: Choices) -> list[tuple[str, str]]:
+    """(name, text) of each option; the name is "" where options have none.
+
+    Raises:
+        UserError: there are none, or one is empty.
+    """
     if choices.columns:
         options = [(column, row.text(column)) for column in choices.columns]
     else:

@@ -1,0 +1,117 @@
+"""How sure debaters are to win: their private bets before each round.
+
+Prasad and Nguyen 2025, When Two LLMs Debate, Both Think They'll Win (arXiv 2505.19184): bets rise
+over rounds, and both sides are sure to win at once in most debates: above 75% in 61.7%, at 75% or
+above in 71.7%. Both figures are given here, by the last bets. Two bets that sum to more than 100
+can't both be right. Here debaters bet before they speak in a round, there after.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toprope.errors import UserError
+from toprope.statistics import Interval, bootstrap_clustered
+from toprope.techniques.debate.transcript import Transcript
+
+SURE = 75.0
+MOST = 100.0
+
+
+@dataclass(frozen=True)
+class Bets:
+    """Of each debate the bets in percent, [N debates, K rounds, S sides], NaN where a debater gave
+    none; sides as they first spoke. `units`: what debates are resampled with."""
+
+    percent_NKS: np.ndarray
+    units: tuple[str, ...]
+
+
+def bets(transcripts: Sequence[Transcript]) -> Bets:
+    """
+    Raises:
+        UserError: there are no bets, or debates differ in rounds or sides.
+    """
+    tables: list[np.ndarray] = []
+    for one in transcripts:
+        said = [turn for turn in one.turns if turn.kind == "bet"]
+        if not said:
+            raise UserError(
+                f"question '{one.question.id}' was debated without bets: play debates with `bets`"
+            )
+        rounds = sorted({turn.round for turn in said})
+        sides = list(dict.fromkeys(turn.position for turn in said))
+        table = np.full((len(rounds), len(sides)), np.nan)
+        for turn in said:
+            if turn.private.bet is not None:
+                table[rounds.index(turn.round), sides.index(turn.position)] = turn.private.bet
+        tables.append(table)
+    if not tables or any(table.shape != tables[0].shape for table in tables):
+        raise UserError("debates of different lengths, or none: bets are compared round by round")
+    return Bets(np.stack(tables), tuple(one.question.unit for one in transcripts))
+
+
+def by_round(some: Bets, *, rng: np.random.Generator) -> list[Interval]:
+    """The mean bet before each round."""
+    return [
+        _mean(some.percent_NKS[:, k], some.units, rng) for k in range(some.percent_NKS.shape[1])
+    ]
+
+
+def escalation(some: Bets, *, rng: np.random.Generator) -> list[Interval]:
+    """How much bets rise from each round to the next; then from the first to the last."""
+    percent_NKS = some.percent_NKS
+    rounds = percent_NKS.shape[1]
+    steps = [(k, k + 1) for k in range(rounds - 1)] + [(0, rounds - 1)] * (rounds > 1)
+    return [_mean(percent_NKS[:, b] - percent_NKS[:, a], some.units, rng) for a, b in steps]
+
+
+@dataclass(frozen=True)
+class Overconfidence:
+    """
+    Attributes:
+        strictly: the share of debates in which every side's last bet is above 75%.
+        at_least: the same with 75% itself.
+        incoherent: the share of pairs of bets, of a debate before a round, that sum to over 100.
+        missing: debates without all their last bets, which count as not sure.
+    """
+
+    strictly: Interval
+    at_least: Interval
+    incoherent: Interval
+    missing: int
+
+
+def overconfidence(some: Bets, *, rng: np.random.Generator) -> Overconfidence:
+    last_NS = some.percent_NKS[:, -1]
+    sums_NK = some.percent_NKS.sum(2)
+    complete_NK = np.isfinite(sums_NK)
+    places_N = np.nonzero(complete_NK)[0]
+    return Overconfidence(
+        # A comparison with NaN is false.
+        strictly=_share((last_NS > SURE).all(1), some.units, rng),
+        at_least=_share((last_NS >= SURE).all(1), some.units, rng),
+        incoherent=_share(sums_NK[complete_NK] > MOST, np.asarray(some.units)[places_N], rng),
+        missing=int(np.isnan(last_NS).any(1).sum()),
+    )
+
+
+def incoherent_sums(some: Bets) -> list[tuple[int, int, float]]:
+    """(debate, round from 1, sum) of all bets before a round that sum to over 100."""
+    sums_NK = some.percent_NKS.sum(2)
+    return [(int(n), int(k) + 1, float(sums_NK[n, k])) for n, k in np.argwhere(sums_NK > MOST)]
+
+
+def _mean(values_NS: np.ndarray, units: Sequence[str], rng: np.random.Generator) -> Interval:
+    """Over those that were given."""
+    given = np.isfinite(values_NS)
+    if not given.any():
+        raise UserError("no debater gave a bet: there is nothing to estimate from")
+    places = np.nonzero(given)[0]
+    return bootstrap_clustered(values_NS[given], np.asarray(units)[places], rng=rng)
+
+
+def _share(holds: ArrayLike, units: ArrayLike, rng: np.random.Generator) -> Interval:
+    return bootstrap_clustered(np.asarray(holds, float), units, rng=rng)

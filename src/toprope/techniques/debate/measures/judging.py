@@ -1,0 +1,121 @@
+"""How well the judge judges: accuracy, log score, Brier score and calibration error.
+
+A verdict without an answer is wrong for accuracy, and `accuracy_bounds` says what it could be at
+most; for the scores of probabilities it is a judge that knows nothing, all options alike.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from toprope.errors import UserError
+from toprope.statistics import Interval, bootstrap_clustered
+from toprope.techniques.debate.transcript import Transcript, Verdict
+
+FLOOR = 0.01
+"""The least probability that a log score counts with: one sure mistake isn't infinitely bad."""
+
+
+def probabilities(verdict: Verdict, options: int) -> tuple[float, ...]:
+    """Of each option; all alike where the judge gave none."""
+    return verdict.probabilities or (1 / options,) * options
+
+
+def probability(transcript: Transcript, option: int, verdict: Verdict | None = None) -> float:
+    """That the judge gives an option in the end, or in a given verdict of the transcript."""
+    options = len(transcript.question.options)
+    return probabilities(verdict or transcript.verdict, options)[option]
+
+
+def correct(transcript: Transcript) -> float:
+    return float(transcript.correct)
+
+
+def log_score(transcript: Transcript) -> float:
+    """The natural logarithm of the right answer's probability: 0 at best."""
+    return math.log(max(FLOOR, probability(transcript, transcript.question.answer)))
+
+
+def brier_score(transcript: Transcript) -> float:
+    """Brier 1950 (Monthly Weather Review 78:1): the squared error summed over options, 0 to 2."""
+    n = len(transcript.question.options)
+    shares = probabilities(transcript.verdict, n)
+    return sum((p - (i == transcript.question.answer)) ** 2 for i, p in enumerate(shares))
+
+
+def units(transcripts: Sequence[Transcript]) -> list[str]:
+    """What each is resampled with."""
+    return [one.question.unit for one in transcripts]
+
+
+def mean(
+    score: Callable[[Transcript], float],
+    transcripts: Sequence[Transcript],
+    *,
+    rng: np.random.Generator,
+) -> Interval:
+    """The mean of a score over games, which are those of all seatings.
+
+    Raises:
+        UserError: fewer than two groups of questions.
+    """
+    values = [score(one) for one in transcripts]
+    return bootstrap_clustered(values, units(transcripts), rng=rng)
+
+
+def accuracy(transcripts: Sequence[Transcript], *, rng: np.random.Generator) -> Interval:
+    """The share of games in which the judge named the right answer."""
+    return mean(correct, transcripts, rng=rng)
+
+
+def accuracy_bounds(transcripts: Sequence[Transcript]) -> tuple[float, float]:
+    """The accuracy if every verdict without an answer were wrong, and if each were right."""
+    if not transcripts:
+        raise UserError("no transcripts: there is nothing to estimate from")
+    silent = sum(one.verdict.answer is None for one in transcripts)
+    right = sum(one.correct for one in transcripts)
+    return right / len(transcripts), (right + silent) / len(transcripts)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers whose probability lay in one range: how sure the judge was, how often right."""
+
+    n: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(transcripts: Sequence[Transcript], *, bins: int = 10) -> list[Bin]:
+    """Answers by how sure the judge was of them, in ranges of equal width; empty ones left out.
+
+    Verdicts without an answer have no probability to be held to, and aren't in it.
+    """
+    named = [one for one in transcripts if one.verdict.answer is not None]
+    sure = np.array([probability(one, one.verdict.answer or 0) for one in named])
+    right = np.array([correct(one) for one in named])
+    places = np.minimum((sure * bins).astype(int), bins - 1)
+    return [
+        Bin(int(inside.sum()), float(sure[inside].mean()), float(right[inside].mean()))
+        for place in range(bins)
+        if (inside := places == place).any()
+    ]
+
+
+def calibration_error(transcripts: Sequence[Transcript], *, bins: int = 10) -> float:
+    """Expected calibration error: the mean gap between sureness and accuracy over `reliability`'s
+    ranges, each weighing its answers.
+
+    Naeini et al. 2015 (AAAI); Guo et al. 2017 (arXiv 1706.04599). It's never zero by chance alone,
+    so it has no interval here: compare it at the same number of answers.
+
+    Raises:
+        UserError: no verdict has an answer.
+    """
+    table = reliability(transcripts, bins=bins)
+    if not table:
+        raise UserError("no verdict names an answer: there is no calibration to measure")
+    total = sum(one.n for one in table)
+    return sum(one.n * abs(one.confidence - one.accuracy) for one in table) / total

@@ -1,0 +1,39 @@
+"""What became of turns and verdicts: cut, empty, refused, lost, unnamed; and of quotes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from toprope.techniques.debate.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """
+    Attributes:
+        turns, verdicts: how many of each outcome; verdicts are the last ones of games.
+        unstated: verdicts that name an answer without probabilities.
+        verified, unverified: quotes found in the passage, and not found.
+        tokens: that models read and wrote for turns and for all verdicts.
+    """
+
+    turns: Mapping[str, int]
+    verdicts: Mapping[str, int]
+    unstated: int
+    verified: int
+    unverified: int
+    tokens: int
+
+
+def outcomes(transcripts: Sequence[Transcript]) -> Outcomes:
+    turns = [turn for one in transcripts for turn in one.turns]
+    last = [one.verdict for one in transcripts]
+    return Outcomes(
+        turns=Counter(turn.outcome for turn in turns),
+        verdicts=Counter(verdict.outcome for verdict in last),
+        unstated=sum(not verdict.stated for verdict in last),
+        verified=sum(turn.verified for turn in turns),
+        unverified=sum(turn.unverified for turn in turns),
+        tokens=sum(turn.tokens for turn in turns)
+        + sum(verdict.tokens for one in transcripts for verdict in one.verdicts),
+    )

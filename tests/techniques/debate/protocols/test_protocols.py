@@ -1,0 +1,214 @@
+"""Protocols: who speaks when, who sees what, and whom the judge hears."""
+
+import pytest
+
+from toprope.errors import UserError
+from toprope.techniques.debate.debaters import View
+from toprope.techniques.debate.judges import Hearing
+from toprope.techniques.debate.protocols.best_of import BestOf, Persuasion
+from toprope.techniques.debate.protocols.blind import Blind
+from toprope.techniques.debate.protocols.consultancy import Consultancy
+from toprope.techniques.debate.protocols.critique import Critique
+from toprope.techniques.debate.protocols.critique_of import CritiqueOf
+from toprope.techniques.debate.protocols.cross_examination import CrossExamination
+from toprope.techniques.debate.protocols.debate import Debate
+from toprope.techniques.debate.protocols.expert import Expert
+from toprope.techniques.debate.protocols.propaganda import Propaganda
+from toprope.techniques.debate.protocols.stage import Players
+from toprope.techniques.debate.transcript import Seating
+
+from ..playing import PASSAGE, QUESTION, Believing, Recording, debater, play
+
+STRAIGHT, TURNED = Seating((0, 1), (0, 1)), Seating((1, 0), (1, 0))
+
+
+def speech(view: View) -> str:
+    if view.kind == "bet":
+        return f"{60 + 10 * view.round + (view.position or 0)}%"
+    return f"<thinking>plan {view.speaker}</thinking>{view.speaker} round {view.round}"
+
+
+def lines(turns) -> list[str]:
+    return [f"{turn.speaker}/{turn.kind}/{turn.round}" for turn in turns]
+
+
+def test_blind_and_expert_differ_by_the_passage():
+    for game, passage in ((Blind(), ""), (Expert(), PASSAGE)):
+        judge = Believing(lambda hearing: (0.2, 0.8))
+        found = play(game, STRAIGHT, Players(judge))
+        [heard] = judge.heard
+        assert (heard.question.passage, heard.turns) == (passage, ())
+        assert (found.verdict.answer, found.correct, len(game.seatings(QUESTION))) == (1, False, 2)
+
+
+def test_propaganda_is_one_speech_for_the_assigned_answer():
+    judge = Believing()
+    found = play(Propaganda(), Seating((1, 0), (1,), 1), Players(judge, (debater(speech),)))
+    assert lines(found.turns) == ["Debater A/speech/1"]
+    assert found.positions == (1,)
+    assert judge.heard[0].turns[0].text == "Debater A round 1"
+    assert len(Propaganda().seatings(QUESTION)) == 4
+
+
+def test_a_simultaneous_debate_hides_the_round_under_way():
+    recording, judge = Recording(speech), Believing()
+    found = play(Debate(rounds=2), TURNED, Players(judge, (debater(recording),)))
+    assert lines(found.turns) == [
+        "Debater A/speech/1",
+        "Debater B/speech/1",
+        "Debater A/speech/2",
+        "Debater B/speech/2",
+    ]
+    assert [len(view.turns) for view in recording.seen] == [0, 0, 2, 2]
+    assert [turn.position for turn in found.turns] == [1, 0, 1, 0]
+    assert all(view.question.passage == PASSAGE for view in recording.seen)
+    assert judge.heard[0].question.passage == ""
+
+
+def test_a_sequential_debate_answers_within_the_round():
+    recording = Recording(speech)
+    game = Debate(rounds=2, order="sequential")
+    play(game, STRAIGHT, Players(Believing(), (debater(recording),)))
+    assert [len(view.turns) for view in recording.seen] == [0, 1, 2, 3]
+
+
+def test_bets_come_before_each_round_and_stay_private():
+    recording, judge = Recording(speech), Believing()
+    players = Players(judge, (debater(recording),))
+    found = play(Debate(rounds=2, bets=True), STRAIGHT, players)
+    assert lines(found.turns)[:4] == [
+        "Debater A/bet/1",
+        "Debater B/bet/1",
+        "Debater A/speech/1",
+        "Debater B/speech/1",
+    ]
+    bets = [turn.private.bet for turn in found.turns if turn.kind == "bet"]
+    assert bets == [70.0, 71.0, 80.0, 81.0]
+    for view in recording.seen:
+        others = [turn for turn in view.turns if turn.speaker != view.speaker]
+        assert all(turn.kind != "bet" and not turn.private.scratchpad for turn in others)
+    own = [t.private for t in recording.seen[-1].turns if t.speaker == recording.seen[-1].speaker]
+    assert [one.bet for one in own] == [71.0, None, 81.0]
+    assert "plan" not in repr(judge.heard)
+    assert all(turn.kind == "speech" for turn in judge.heard[0].turns)
+
+
+def test_the_judge_may_be_asked_after_every_round():
+    def belief(hearing: Hearing) -> tuple[float, float]:
+        return (0.5 + 0.1 * len(hearing.turns), 0.5 - 0.1 * len(hearing.turns))
+
+    players = Players(Believing(belief), (debater(speech),))
+    found = play(Debate(rounds=2, each_round=True), STRAIGHT, players)
+    assert [(v.round, v.probabilities[0]) for v in found.verdicts] == [
+        (0, 0.5),
+        (1, 0.7),
+        (2, 0.9),
+    ]
+
+
+def test_an_open_debate_opposes_the_chosen_answer():
+    def says(view: View) -> str:
+        return "Answer: B" if view.kind == "choice" else speech(view)
+
+    players = Players(Believing(), (debater(says, "leads"), debater(says, "opposes")))
+    found = play(Debate(rounds=1, role="open"), STRAIGHT, players)
+    speeches = [turn for turn in found.turns if turn.kind == "speech"]
+    assert [(turn.position, turn.by) for turn in speeches] == [(1, "leads"), (0, "opposes")]
+    assert found.details["chose"] == 1
+
+
+def test_each_side_may_have_its_own_model():
+    players = Players(Believing(), (debater(speech, "x"), debater(speech, "y")))
+    found = play(Debate(rounds=1), TURNED, players)
+    assert [(turn.position, turn.by) for turn in found.turns] == [(1, "y"), (0, "x")]
+
+
+def test_a_consultant_is_asked_between_its_turns():
+    recording = Recording(lambda view: "Why?" if view.role == "judge" else speech(view))
+    one = debater(recording)
+    found = play(Consultancy(), Seating((1, 0), (0,), 0), Players(Believing(), (one,), asker=one))
+    assert lines(found.turns) == ["Consultant/speech/1", "Judge/question/1", "Consultant/speech/2"]
+    asking = recording.seen[1]
+    assert asking.question.passage == ""
+    assert "plan" not in repr(asking.turns)
+    assert recording.seen[2].turns[-1].text == "Why?"
+    assert found.positions == (0,)
+
+
+def test_an_open_consultant_argues_for_its_choice():
+    def says(view: View) -> str:
+        return "Answer: A" if view.kind == "choice" else speech(view)
+
+    game = Consultancy(rounds=1, role="open")
+    found = play(game, TURNED, Players(Believing(), (debater(says),)))
+    assert (found.positions, found.details["chose"]) == ((1,), 1)
+    silent = play(game, TURNED, Players(Believing(), (debater(speech),)))
+    assert silent.details["chose"] is None
+    assert (len(game.seatings(QUESTION)), len(Consultancy().seatings(QUESTION))) == (2, 4)
+
+
+def test_a_critic_hears_the_proposal_and_speaks_once():
+    recording = Recording(lambda view: f"{view.role} speaks")
+    players = Players(Believing(), (debater(speech, "p"), debater(recording, "c")))
+    found = play(Critique(), Seating((0, 1), (1,), 1), players)
+    assert lines(found.turns) == ["Debater B/speech/1", "Critic/critique/1"]
+    [view] = recording.seen
+    assert (view.position, view.question.passage) == (None, PASSAGE)
+    assert [turn.text for turn in view.turns] == ["Debater B round 1"]
+
+
+def test_the_judge_examines_each_debater():
+    def says(view: View) -> str:
+        return f"{view.given['asked']}?" if view.role == "judge" else speech(view)
+
+    one = debater(says)
+    found = play(CrossExamination(), TURNED, Players(Believing(), (one,), asker=one))
+    assert [turn.text for turn in found.turns] == [
+        "Debater A round 1",
+        "Debater B round 1",
+        "Debater A?",
+        "Debater A round 2",
+        "Debater B?",
+        "Debater B round 2",
+    ]
+    with pytest.raises(UserError, match="needs a judge that asks"):
+        play(CrossExamination(), TURNED, Players(Believing(), (one,)))
+
+
+def test_a_protocol_without_its_debater_says_so():
+    with pytest.raises(UserError, match="needs a debater"):
+        play(Debate(), STRAIGHT, Players(Believing()))
+
+
+def strength(hearing: Hearing) -> tuple[float, float]:
+    """Believes the answer of the last speaker by the digits of its words."""
+    last = hearing.turns[-1]
+    share = int("".join(filter(str.isdigit, last.text)) or 0) / 100
+    return (share, 1 - share) if last.position == 0 else (1 - share, share)
+
+
+def test_best_of_n_says_the_most_persuasive():
+    words = ["30", "", "80", "60"]
+    judge = Believing(strength)
+    best = BestOf(debater(lambda view: words[view.sample]), Persuasion(judge), 4)
+    found = play(Propaganda(), Seating((0, 1), (1,), 1), Players(Believing(), (best,)))
+    assert [turn.text for turn in found.turns] == ["80"]
+    assert found.turns[0].by == "scripted (best of 4)"
+    assert len(judge.heard) == 3
+    assert all(hearing.question.passage == "" for hearing in judge.heard)
+
+
+def test_critique_of_n_says_the_best_mended_or_the_draft():
+    def says(view: View) -> str:
+        if view.kind == "critique":
+            return f"critique {view.sample} of {view.given['draft']}"
+        if view.kind == "refinement":
+            return {"critique 0 of 50": "20", "critique 1 of 50": "90"}[view.given["critique"]]
+        return "50"
+
+    persuasion = Persuasion(Believing(strength))
+    seating = Seating((0, 1), (1,), 1)
+    for n, text in ((2, "90"), (1, "50")):
+        mended = CritiqueOf(debater(says), persuasion, n)
+        found = play(Propaganda(), seating, Players(Believing(), (mended,)))
+        assert [(turn.text, turn.kind) for turn in found.turns] == [(text, "speech")]

@@ -1,0 +1,107 @@
+"""What models write is read as a person would, and no further."""
+
+import pytest
+
+from toprope.techniques.debate import parsing
+
+LETTERS = ("A", "B")
+OTHERS = ("Judge", "Debater A", "Debater B")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "cut"),
+    [
+        ("Debater A: It is so.", "It is so.", False),
+        ("It is so.\n\nDebater B: No!\nDebater A: Yes!", "It is so.", True),
+        ("It is so.\n**Judge:** I agree.", "It is so.", True),
+        ("It is so.\n**Debater B** (round 2): No", "It is so.", True),
+        ("Debater B (round 1): It is not.", "", True),
+        (
+            "Debater B says so: wrongly.\nAs the Judge: knows",
+            "Debater B says so: wrongly.\nAs the Judge: knows",
+            False,
+        ),
+    ],
+)
+def test_a_turn_ends_where_it_goes_on_with_another(text: str, kept: str, cut: bool):
+    assert parsing.own_turn(text, "Debater A", OTHERS) == (kept, cut)
+
+
+def test_thoughts_are_taken_out():
+    text = "<think>I may lose.</think>It is so.<scratchpad>or not"
+    assert parsing.split_thoughts(text) == ("It is so.", "I may lose.\nor not")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("72%", 72.0),
+        ("I'd say 80 percent, not 30", 80.0),
+        ("Bet: 65", 65.0),
+        ("0.7", 70.0),
+        ("100%", 100.0),
+        ("In 1889 it was", None),
+        ("150%", None),
+        ("no idea", None),
+        ("first 20%, now 55%", 55.0),
+        ("12.5%", 12.5),
+    ],
+)
+def test_a_percentage(text: str, value: float | None):
+    assert parsing.percent(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Answer: B", "B"),
+        ("A: 10%\nB: 90%\n**Answer:** B", "B"),
+        ("The answer is A. No: the final answer is B.", "B"),
+        (" b) ", "B"),
+        ("Answer: a matter of taste", None),
+        ("Answer: C", None),
+        ("I like A", None),
+        ("", None),
+    ],
+)
+def test_a_letter(text: str, named: str | None):
+    assert parsing.letter(text, LETTERS) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("A: 70%\nB: 30%", (0.7, 0.3)),
+        ("A: 0.9\nB: 0.3", (0.75, 0.25)),
+        ("B: 20%", (0.8, 0.2)),
+        ("A = 60%, B = 40%", (0.6, 0.4)),
+        ("A: 0%\nB: 0%", None),
+        ("A: surely\nAnswer: A", None),
+    ],
+)
+def test_probabilities(text: str, shares: tuple[float, float] | None):
+    found = parsing.probabilities(text, LETTERS)
+    assert found == (None if shares is None else pytest.approx(shares))
+
+
+def test_three_options_need_each_its_probability():
+    letters = ("A", "B", "C")
+    assert parsing.probabilities("A: 50%\nB: 25%", letters) is None
+    assert parsing.probabilities("A: 50%\nB: 25%\nC: 25%", letters) == (0.5, 0.25, 0.25)
+
+
+def test_lists_and_directions():
+    assert parsing.items("Here:\n1. One.\n2) Two.\n- none") == ("One.", "Two.")
+    assert parsing.listed_percents("1. 80%\n3: 20%", 3) == (80.0, None, 20.0)
+    assert parsing.direction("Claim: 2\nThe probability is: too low") == 1
+    assert parsing.direction("It is too high, so the right one is less") == -1
+    assert parsing.direction("The probability is: right") == 0
+    assert parsing.direction("who knows") is None
+    assert parsing.number("Claim: 2 (60%)", 3) == 1
+    assert parsing.number("60% for 7", 3) is None
+
+
+def test_refusals():
+    assert parsing.refuses("I\u2019m sorry, but I can\u2019t argue for that.")
+    assert not parsing.refuses("The passage says it can't help but rise.")
+    assert not parsing.refuses("x" * 130 + " I cannot argue")
