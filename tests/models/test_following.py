@@ -1,4 +1,4 @@
-"""Reading a text as it grows gives the states of reading it whole, also where its tokens changed."""
+"""A text read as it grows has the states of reading it whole, also where its tokens changed."""
 
 import numpy as np
 import pytest
