@@ -104,9 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         site = self.stand_in
         stop = site.stop_after.pop(path, None)
         for part in (contents[:stop], contents[stop:] if stop is not None else b""):
+            # Counted first: whoever has it all may look before this thread goes on.
+            site.sent[path] += len(part)
             self.wfile.write(part)
             self.wfile.flush()
-            site.sent[path] += len(part)
             if stop is not None and not site.stalled.is_set():
                 site.stalled.set()
                 site.released.wait(20)
