@@ -27,11 +27,10 @@ from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.garak import prompts
 from toprope.data.groups import same_text
-from toprope.data.inputs import Address, described, find_description, read_inputs
+from toprope.data.inputs import read_named
 from toprope.data.rows import Row
 from toprope.data.seeding import named_rng
 from toprope.data.templates import fill
-from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 
 FEWEST = 2
@@ -153,17 +152,15 @@ def load_behaviours(
         return _built_in(name).limited(limit, seed=seed)
     if name.startswith("garak:"):
         return _from_garak(Path(name.removeprefix("garak:"))).limited(limit, seed=seed)
-    if name.startswith(("file:", "hf:")):
-        address = Address.parse(name, OPTIONS)
-        config = described(BehavioursConfig, address.fields, address)
-        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
-    else:
-        path = find_description(
-            name, data_dir, kind="behaviours", examples="behaviours", built_in=BUILT_IN
-        )
-        config = load_yaml(path, BehavioursConfig)
-        config = config.model_copy(update={"name": config.name or path.stem})
-        inputs = read_inputs(config, path.parent, data_dir)
+    config, inputs = read_named(
+        name,
+        BehavioursConfig,
+        OPTIONS,
+        data_dir=data_dir,
+        kind="behaviours",
+        examples="behaviours",
+        built_in=BUILT_IN,
+    )
     return _assembled(config, inputs).limited(limit, seed=seed)
 
 

@@ -5,7 +5,7 @@ What the rows are made into is up to whoever asks: examples (`sources`) or behav
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from toprope.data.config import Description, FileSpec
 from toprope.data.drafts import Input
 from toprope.data.files import read_file
 from toprope.data.hub import read_hub
+from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError, unknown
 
 DATA_DIR_VARIABLE = "TOPROPE_DATA"
@@ -24,6 +25,7 @@ HUB_OPTIONS = ("split", "config", "revision")
 FILE_OPTIONS = ("format", "encoding")
 
 Config = TypeVar("Config", bound=BaseModel)
+Described = TypeVar("Described", bound=Description)
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,38 @@ def description_folders(data_dir: Path | None = None, examples: str = "data") ->
     folders = [Path(), Path("examples") / examples]
     set_folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     return [*folders, Path(set_folder)] if set_folder else folders
+
+
+def read_named(
+    name: str,
+    form: type[Described],
+    options: Sequence[str],
+    *,
+    data_dir: Path | None,
+    kind: str,
+    examples: str,
+    built_in: Iterable[str] = (),
+) -> tuple[Described, list[Input]]:
+    """What a name describes, and its rows: `file:` and `hf:` say it themselves, any other name is
+    of a YAML file.
+
+    Args:
+        form: the description, whose name is set in what is returned.
+        options: of an address, by which it may set the form's keys.
+        data_dir: what a description's paths are relative to.
+        kind, examples, built_in: see `find_description`.
+
+    Raises:
+        UserError: as `Address.parse`, `find_description` and `read_inputs`.
+    """
+    if name.startswith(("file:", "hf:")):
+        address = Address.parse(name, options)
+        config = described(form, address.fields, address)
+        return config, read_inputs(config, Path.cwd(), data_dir=Path.cwd())
+    path = find_description(name, data_dir, kind=kind, examples=examples, built_in=built_in)
+    config = load_yaml(path, form)
+    config = config.model_copy(update={"name": config.name or path.stem})
+    return config, read_inputs(config, path.parent, data_dir)
 
 
 def read_inputs(config: Description, beside: Path, data_dir: Path | None) -> list[Input]:

@@ -128,9 +128,9 @@ def write_report(path: Path, *, run: RunInfo, sections: Sequence[Section]) -> No
 
 def render(run: RunInfo, sections: Sequence[Section]) -> str:
     """The page as HTML."""
-    environment = _environment()
-    style = environment.get_template("style.html").render().strip()
-    return environment.get_template("report.html").render(
+    templates = environment()
+    style = templates.get_template("style.html").render().strip()
+    return templates.get_template("report.html").render(
         run=run,
         sections=sections,
         style=Markup(style),
@@ -140,19 +140,21 @@ def render(run: RunInfo, sections: Sequence[Section]) -> str:
     )
 
 
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment(*packages: str) -> "Environment":
+    """The report's templates, and before them those of other packages: whatever isn't `Markup` is
+    cleaned and escaped."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("toprope.report"),
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(one) for one in (*packages, "toprope.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Markup) else clean(str(value)),
     )
-    environment.filters.update(duration=duration, counted=counted, in_words=in_words, prose=_prose)
-    return environment
+    made.filters.update(duration=duration, counted=counted, in_words=in_words, prose=_prose)
+    return made
 
 
 def _prose(text: str) -> Markup:

@@ -26,10 +26,9 @@ from toprope.data.choices import options_of
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.groups import same_text
-from toprope.data.inputs import Address, described, find_description, read_inputs
+from toprope.data.inputs import read_named
 from toprope.data.rows import Row, as_text
 from toprope.data.templates import fill
-from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError, unknown
 from toprope.progress import Progress
 from toprope.techniques.debate.claims import step_options, unfolded
@@ -76,17 +75,15 @@ def load_questions(
     """
     if name.partition("?")[0] in BUILT_IN:
         return _generated(name, limit, seed)
-    if name.startswith(("file:", "hf:")):
-        address = Address.parse(name, ADDRESS_OPTIONS)
-        config = described(QuestionsConfig, address.fields, address)
-        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
-    else:
-        path = find_description(
-            name, data_dir, kind="questions", examples="questions", built_in=BUILT_IN
-        )
-        config = load_yaml(path, QuestionsConfig)
-        config = config.model_copy(update={"name": config.name or path.stem})
-        inputs = read_inputs(config, path.parent, data_dir)
+    config, inputs = read_named(
+        name,
+        QuestionsConfig,
+        ADDRESS_OPTIONS,
+        data_dir=data_dir,
+        kind="questions",
+        examples="questions",
+        built_in=BUILT_IN,
+    )
     found = _assembled(config, inputs)
     if config.balance:
         found = found.balanced(seed=seed)

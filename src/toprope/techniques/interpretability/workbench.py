@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -247,7 +247,7 @@ class Workbench:
 
     # --- latents ---
 
-    def examples(self, name: str, latents: Sequence[int] | None = None) -> Examples:
+    def examples(self, name: str) -> Examples:
         """The windows on which a dictionary's latents fire; collected once, of all latents."""
         folder = self.folder / "examples" / name
         weights = _digest(self.place(name) / WEIGHTS)

@@ -7,23 +7,19 @@ pixels are left; it gives each unrevealed pixel a weight. `learning` trains it o
 Shapes: G games, M slots, S side.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from toprope.errors import UserError
-from toprope.files import write_tensors, write_text
+from toprope.techniques.debate.mnist import kept
 from toprope.techniques.debate.mnist.data import CLASSES
 from toprope.techniques.debate.mnist.game import ANY_LIE, Games
 from toprope.techniques.debate.mnist.scoring import Verdicts
-
-ABOUT = "agents.json"
-WEIGHTS = "agents.safetensors"
 
 _CLAIMS = CLASSES + 1  # the last: whatever the judge will think likeliest
 _AT_ONCE = 4096
@@ -89,8 +85,7 @@ class Agents(nn.Module):
         Raises:
             OSError: they can't be written.
         """
-        write_tensors(folder / WEIGHTS, self.state_dict())
-        write_text(folder / ABOUT, self.settings.model_dump_json(indent=1) + "\n")
+        kept.save(self, self.settings, folder, "agents")
 
 
 def load_agents(folder: Path) -> Agents:
@@ -99,20 +94,11 @@ def load_agents(folder: Path) -> Agents:
     Raises:
         UserError: the folder holds none, or damaged ones.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        agents = Agents(AgentSettings.model_validate(about))
-        agents.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        name = Path(error.filename or WEIGHTS).name
-        raise UserError(f"no agents in '{folder}': {name} is missing") from None
-    except (ValueError, ValidationError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the agents in '{folder}' are damaged: {reason[:300]}") from None
-    return agents.eval()
+    def make(about: Any) -> Agents:
+        return Agents(AgentSettings.model_validate(about))
+
+    return kept.load(make, folder, "agents", "are")
 
 
 def seen_by_mover(games: Games) -> Tensor:

@@ -14,20 +14,16 @@ the revealed pixels and a mask of where they are, trained on random non-zero pix
 Shapes: B images, C channels or classes, S side.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from toprope.errors import UserError
-from toprope.files import write_tensors, write_text
+from toprope.techniques.debate.mnist import kept
 from toprope.techniques.debate.mnist.data import CLASSES
-
-ABOUT = "judge.json"
-WEIGHTS = "judge.safetensors"
 
 Kind = Literal["cnn", "strided", "mlp"]
 # The paper's widths for `cnn`; for the others, what one core judges 100,000 times a second or more.
@@ -87,8 +83,7 @@ class Judge(nn.Module):
         Raises:
             OSError: they can't be written.
         """
-        write_tensors(folder / WEIGHTS, self.state_dict())
-        write_text(folder / ABOUT, self.settings.model_dump_json(indent=1) + "\n")
+        kept.save(self, self.settings, folder, "judge")
 
 
 def load_judge(folder: Path) -> Judge:
@@ -97,20 +92,11 @@ def load_judge(folder: Path) -> Judge:
     Raises:
         UserError: the folder holds none, or a damaged one.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        about: Any = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        judge = Judge(JudgeSettings.model_validate(about))
-        judge.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        name = Path(error.filename or WEIGHTS).name
-        raise UserError(f"no judge in '{folder}': {name} is missing") from None
-    except (ValueError, ValidationError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the judge in '{folder}' is damaged: {reason[:300]}") from None
-    return judge.eval()
+    def make(about: Any) -> Judge:
+        return Judge(JudgeSettings.model_validate(about))
+
+    return kept.load(make, folder, "judge")
 
 
 def _layers(settings: JudgeSettings) -> tuple[nn.Module, nn.Module]:

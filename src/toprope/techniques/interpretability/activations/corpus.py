@@ -26,9 +26,8 @@ from toprope.data.config import Description
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.groups import same_text
-from toprope.data.inputs import Address, described, find_description, read_inputs
+from toprope.data.inputs import read_named
 from toprope.data.templates import fill
-from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 
 OPTIONS = ("text", "group", "run", "name")
@@ -108,15 +107,9 @@ def load_corpus(name: str, *, data_dir: Path | None = None) -> Corpus:
     Raises:
         UserError: an unknown name or option; a missing file or column; no text at all.
     """
-    if name.startswith(("file:", "hf:")):
-        address = Address.parse(name, OPTIONS)
-        config = described(CorpusConfig, address.fields, address)
-        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
-    else:
-        path = find_description(name, data_dir, kind="corpus", examples="corpora")
-        config = load_yaml(path, CorpusConfig)
-        config = config.model_copy(update={"name": config.name or path.stem})
-        inputs = read_inputs(config, path.parent, data_dir)
+    config, inputs = read_named(
+        name, CorpusConfig, OPTIONS, data_dir=data_dir, kind="corpus", examples="corpora"
+    )
     return _assembled(config, inputs)
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from toprope.errors import UserError
 from toprope.files import write_text
-from toprope.report.text import clean, counted
+from toprope.report.page import environment
 from toprope.techniques.interpretability.pages.tokens import LEVELS
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ def document(template: str, *, script: str = "", **values: object) -> str:
     Args:
         script: name of a file among the templates, to run at the page's end.
     """
-    environment = _environment()
     style = _text("style.html") + _text("pages.css", levels=LEVELS)
     code = _text(script) if script else ""
     policy = [f"style-src '{_hash(style)}'", *([f"script-src '{_hash(code)}'"] if code else [])]
-    return environment.get_template(template).render(
-        style=Markup(style), script=Markup(code), policy="; ".join(policy), **values
+    return (
+        _templates()
+        .get_template(template)
+        .render(style=Markup(style), script=Markup(code), policy="; ".join(policy), **values)
     )
 
 
@@ -63,24 +64,13 @@ def check_link(href: str | None) -> None:
 
 
 @cache
-def _environment() -> "Environment":
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(__package__ or ""), PackageLoader("toprope.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else clean(str(value)),
-    )
-    environment.filters.update(counted=counted)
-    return environment
+def _templates() -> "Environment":
+    return environment(__package__ or "")
 
 
 @cache
 def _text(template: str, **values: object) -> str:
-    return _environment().get_template(template).render(**values).strip()
+    return _templates().get_template(template).render(**values).strip()
 
 
 def _hash(text: str) -> str:
