@@ -15,7 +15,7 @@ and `revision`.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +27,7 @@ from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.garak import prompts
 from toprope.data.groups import same_text
-from toprope.data.inputs import read_named
+from toprope.data.inputs import at_address, read_named
 from toprope.data.rows import Row
 from toprope.data.seeding import named_rng
 from toprope.data.templates import fill
@@ -155,7 +155,7 @@ def load_behaviours(
     config, inputs = read_named(
         name,
         BehavioursConfig,
-        OPTIONS,
+        partial(at_address, BehavioursConfig, OPTIONS),
         data_dir=data_dir,
         kind="behaviours",
         examples="behaviours",

@@ -5,7 +5,7 @@ What the rows are made into is up to whoever asks: examples (`sources`) or behav
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -134,14 +134,24 @@ def description_folders(data_dir: Path | None = None, examples: str = "data") ->
     return [*folders, Path(set_folder)] if set_folder else folders
 
 
+def at_address(form: type[Config], options: Sequence[str], address: str) -> Config:
+    """The description that a `file:` or `hf:` address amounts to, whose options are keys of it.
+
+    Raises:
+        UserError: as `Address.parse` and `described`.
+    """
+    parsed = Address.parse(address, options)
+    return described(form, parsed.fields, parsed)
+
+
 def read_named(
     name: str,
     form: type[Described],
-    options: Sequence[str],
+    addressed: Callable[[str], Described],
     *,
     data_dir: Path | None,
-    kind: str,
-    examples: str,
+    kind: str = "dataset",
+    examples: str = "data",
     built_in: Iterable[str] = (),
 ) -> tuple[Described, list[Input]]:
     """What a name describes, and its rows: `file:` and `hf:` say it themselves, any other name is
@@ -149,16 +159,15 @@ def read_named(
 
     Args:
         form: the description, whose name is set in what is returned.
-        options: of an address, by which it may set the form's keys.
+        addressed: from an address, such as `at_address` with a form and its options.
         data_dir: what a description's paths are relative to.
         kind, examples, built_in: see `find_description`.
 
     Raises:
-        UserError: as `Address.parse`, `find_description` and `read_inputs`.
+        UserError: as `addressed`, `find_description` and `read_inputs`.
     """
     if name.startswith(("file:", "hf:")):
-        address = Address.parse(name, options)
-        config = described(form, address.fields, address)
+        config = addressed(name)
         return config, read_inputs(config, Path.cwd(), data_dir=Path.cwd())
     path = find_description(name, data_dir, kind=kind, examples=examples, built_in=built_in)
     config = load_yaml(path, form)

@@ -19,8 +19,7 @@ from toprope.data.assemble import assemble, checked, take
 from toprope.data.builtin import BUILTIN
 from toprope.data.config import DatasetConfig
 from toprope.data.examples import Dataset
-from toprope.data.inputs import Address, described, find_description, read_inputs
-from toprope.data.yaml_file import load_yaml
+from toprope.data.inputs import Address, described, read_named
 from toprope.progress import Progress
 
 COLUMN_OPTIONS = ("text", "label", "group", "difficulty")
@@ -50,14 +49,9 @@ def load(
     """
     if name in BUILTIN:
         return checked(BUILTIN[name](limit, seed=seed))
-    if name.startswith(("file:", "hf:")):
-        config = from_address(name)
-        inputs = read_inputs(config, Path.cwd(), data_dir=Path.cwd())
-    else:
-        path = find_description(name, data_dir, built_in=BUILTIN)
-        config = load_yaml(path, DatasetConfig)
-        config = config.model_copy(update={"name": config.name or path.stem})
-        inputs = read_inputs(config, path.parent, data_dir)
+    config, inputs = read_named(
+        name, DatasetConfig, from_address, data_dir=data_dir, built_in=BUILTIN
+    )
     dataset = checked(take(assemble(config, inputs, seed=seed), limit, seed=seed))
     if progress and dataset.provenance.dropped:
         progress.say(f"{dataset.name}: {dataset.provenance.summary}")

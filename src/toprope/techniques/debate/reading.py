@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +27,7 @@ from toprope.data.choices import options_of
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.groups import same_text
-from toprope.data.inputs import read_named
+from toprope.data.inputs import at_address, read_named
 from toprope.data.rows import Row, as_text
 from toprope.data.templates import fill
 from toprope.errors import UserError, unknown
@@ -78,7 +79,7 @@ def load_questions(
     config, inputs = read_named(
         name,
         QuestionsConfig,
-        ADDRESS_OPTIONS,
+        partial(at_address, QuestionsConfig, ADDRESS_OPTIONS),
         data_dir=data_dir,
         kind="questions",
         examples="questions",

@@ -16,7 +16,7 @@ of its group, where documents aren't independent of each other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from toprope.data.config import Description
 from toprope.data.drafts import Input, kept
 from toprope.data.examples import Provenance
 from toprope.data.groups import same_text
-from toprope.data.inputs import read_named
+from toprope.data.inputs import at_address, read_named
 from toprope.data.templates import fill
 from toprope.errors import UserError
 
@@ -108,7 +108,12 @@ def load_corpus(name: str, *, data_dir: Path | None = None) -> Corpus:
         UserError: an unknown name or option; a missing file or column; no text at all.
     """
     config, inputs = read_named(
-        name, CorpusConfig, OPTIONS, data_dir=data_dir, kind="corpus", examples="corpora"
+        name,
+        CorpusConfig,
+        partial(at_address, CorpusConfig, OPTIONS),
+        data_dir=data_dir,
+        kind="corpus",
+        examples="corpora",
     )
     return _assembled(config, inputs)
 
