@@ -1,8 +1,7 @@
 """Files are there whole or not at all; a disk that takes no more is an OSError, for tensors too."""
 
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,7 @@ from safetensors.torch import load_file as load_torch
 
 from toprope import files
 
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file may grow over 4096 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
+from .full_disk import full_disk
 
 WAYS = [
     lambda path: files.write_bytes(path, b"x" * 10_000),
@@ -32,12 +23,10 @@ WAYS = [
 
 
 @pytest.mark.parametrize("write", WAYS, ids=["bytes", "text", "torch", "numpy"])
-def test_a_disk_that_takes_no_more(
-    tmp_path: Path, small_disk: None, write: Callable[[Path], None]
-) -> None:
+def test_a_disk_that_takes_no_more(tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    with pytest.raises(OSError, match="too large") as error:
+    with full_disk(4096), pytest.raises(OSError, match="too large") as error:
         write(path)
     assert error.value.filename == str(path)
     assert path.read_bytes() == b"before"

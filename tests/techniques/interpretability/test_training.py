@@ -1,8 +1,8 @@
 """Training: one pass for several dictionaries, resumed exactly, stopped with reasons."""
 
 import json
-import resource
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from toprope.techniques.interpretability.training import (
     read_log,
     train,
 )
+
+from ...full_disk import full_disk
 
 D, F, B = 16, 48, 64
 KINDS = ("topk", "batch_topk", "matryoshka", "jumprelu", "archetypal")
@@ -101,19 +103,16 @@ def test_a_full_disk_is_an_os_error_and_the_last_checkpoint_stays(
 ) -> None:
     straight, broken, again = several(), several(), several()
     log = train(straight, batches(), SETTINGS)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ExitStack() as disk:
 
-    def fills_up() -> Iterator[Tensor]:
-        for step, batch in enumerate(batches(), start=1):
-            if step == 12:  # of which there is a checkpoint
-                resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-            yield batch
+        def fills_up() -> Iterator[Tensor]:
+            for step, batch in enumerate(batches(), start=1):
+                if step == 12:  # of which there is a checkpoint
+                    disk.enter_context(full_disk(8192))
+                yield batch
 
-    try:
         with pytest.raises(OSError, match="too large") as error:
             train(broken, fills_up(), SETTINGS, folder=tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert Path(error.value.filename).name.startswith("checkpoint-12-")
     assert json.loads((tmp_path / STATE).read_text())["step"] == 6
     assert train(again, batches(), SETTINGS, folder=tmp_path) == log
