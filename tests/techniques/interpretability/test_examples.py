@@ -36,6 +36,7 @@ MANY = ExampleSettings(
     after=AFTER,
     top=5,
     explain=2000,
+    contrast=2000,
     score=2000,
     hard=2000,
     random=50,
@@ -133,7 +134,7 @@ def plain_peaks(rows: Rows, latent: int) -> list[int]:
 
 
 def sides(examples: LatentExamples) -> tuple[set[int], set[int]]:
-    explain = {one.row for one in examples.explaining}
+    explain = {one.row for one in (*examples.explaining, *examples.contrast)}
     return explain, {one.row for one in (*examples.score, *examples.hard, *examples.random)}
 
 
@@ -182,7 +183,7 @@ def test_documents_that_train_explain_and_those_held_out_score(many: Examples, r
 @pytest.mark.parametrize("latent", range(F))
 def test_no_two_windows_that_score_are_of_one_document(many: Examples, latent: int) -> None:
     seen = many.latent(latent)
-    for some in (seen.score, seen.hard, seen.random):
+    for some in (seen.score, seen.hard, seen.random, seen.contrast):
         assert len({one.document for one in some}) == len(some)
 
 
@@ -212,18 +213,18 @@ def test_hard_negatives_are_where_neighbours_peak_and_the_latent_is_silent(
 ) -> None:
     seen = many.latent(latent)
     beside = [one for one, _ in seen.neighbours]
-    expected = {
-        row
-        for other in beside
-        for row in plain_peaks(rows, other)
-        if row in rows.held_out and not rows.x_ND[bounds(rows, row), latent].any()
-    }
-
-    assert {one.row for one in seen.hard} <= expected
-    documents = {int(rows.document_N[row]) for row in expected}
-    assert {one.document for one in seen.hard} == documents
-    assert len(seen.hard) == len(documents) > 5
-    assert all(one.kind == "hard" and one.peak == 0 for one in seen.hard)
+    for found, side in ((seen.hard, rows.held_out), (seen.contrast, rows.training)):
+        expected = {
+            row
+            for other in beside
+            for row in plain_peaks(rows, other)
+            if row in side and not rows.x_ND[bounds(rows, row), latent].any()
+        }
+        assert {one.row for one in found} <= expected
+        documents = {int(rows.document_N[row]) for row in expected}
+        assert {one.document for one in found} == documents
+        assert len(found) == len(documents) > 5
+        assert all(one.kind == "hard" and one.peak == 0 for one in found)
 
 
 def test_neighbours_are_the_nearest_decoder_directions(many: Examples) -> None:

@@ -1,9 +1,10 @@
 """The pass that collects examples: what it keeps of each latent as firings go by.
 
 The strongest windows and a uniform sample of all (by the highest of random keys), to explain with;
-to score with, another such sample, one of the windows on which its decoder's neighbours fire and it
-doesn't, and one of random windows on which it doesn't. Of what scores, no two windows of a latent
-and a sort are of one document, so that they may count as independent.
+to score with, another such sample, and one of random windows on which it's silent; for both, one of
+the windows on which its decoder's neighbours fire and it doesn't. But for those on which it fires
+and that explain, no two windows of a latent and a sort are of one document, so that they may count
+as independent.
 
 What is kept takes (top + explain + score) x window x 2 bytes a latent, and 20 a window besides;
 nothing else grows with the rows.
@@ -88,6 +89,7 @@ class ExamplePass:
                 "explain": Best(S, settings.explain, W),
                 "score": Best(S, settings.score, W, apart=True),
                 "hard": Best(S, settings.hard, apart=True),
+                "contrast": Best(S, settings.contrast, apart=True),
             },
             background_V=np.zeros(0, dtype=np.int64),
             pool=[],
@@ -117,8 +119,9 @@ class ExamplePass:
                 stretch.documents_B[rows_C[chosen]],
                 firings.along(latents_C[chosen], around_CW),
             )
+        best = self.best["contrast" if stretch.explains else "hard"]
+        self._take_hard(best, firings, stretch, latents_C, rows_C, first_C, last_C)
         if not stretch.explains:
-            self._take_hard(firings, stretch, latents_C, rows_C, first_C, last_C)
             self._take_pool(firings, stretch)
 
     def _count(self, firings: Firings, stretch: Stretch) -> None:
@@ -145,6 +148,7 @@ class ExamplePass:
 
     def _take_hard(
         self,
+        best: Best,
         firings: Firings,
         stretch: Stretch,
         latents_C: Ints,
@@ -159,11 +163,11 @@ class ExamplePass:
         within_H = np.arange(len(of_H)) - np.repeat(np.cumsum(counts_C) - counts_C, counts_C)
         slots_H = slots[begins_F[latents_C[of_H]] + within_H]
         keys_H = self.rng.random(len(of_H), dtype=np.float32)
-        may_H = self.best["hard"].may_enter(slots_H, keys_H)
+        may_H = best.may_enter(slots_H, keys_H)
         of_H, slots_H, keys_H = of_H[may_H], slots_H[may_H], keys_H[may_H]
         silent_H = firings.silent(self.latents_S[slots_H], first_C[of_H], last_C[of_H])
         rows_H = rows_C[of_H[silent_H]]
-        self.best["hard"].offer(
+        best.offer(
             slots_H[silent_H],
             keys_H[silent_H],
             rows_H + stretch.first,

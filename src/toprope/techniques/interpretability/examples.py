@@ -4,7 +4,7 @@ from what `collecting.collect` read of a capture.
 Windows to explain with are of documents that dictionaries train on, windows to score with of those
 held out: what a label is scored on, neither its writer nor the dictionary has seen. Negatives are
 hard ones, on which a latent with a near decoder direction fires (as the neighbour negatives of
-Delphi, Paulo et al. 2024, arXiv 2410.13928), and random ones.
+Delphi, Paulo et al. 2024, arXiv 2410.13928), of both sides, and random ones to score with.
 
 Nothing here reads a model or a capture: a saved folder holds all that is needed but the tokenizer.
 """
@@ -27,7 +27,7 @@ from toprope.techniques.interpretability.windows import Kind, Pieces, Window
 
 ABOUT = "examples.json"
 ARRAYS = "examples.safetensors"
-FORMAT = 2
+FORMAT = 3
 
 EDGES = 2.0 ** np.linspace(-8, 8, 65)
 """Of the histograms' bins: quarters of an octave. What is beyond is in the first or last."""
@@ -46,7 +46,8 @@ class ExampleSettings(BaseModel):
             right: what made a latent fire is before it.
         top: the strongest, to explain with.
         explain: drawn from all peaks, stratified, to explain with.
-        score: likewise, to score with.
+        contrast: hard negatives to explain with.
+        score: drawn as those that explain, to score with.
         hard, random: negatives to score with.
         quantiles: strata of the drawn ones.
         neighbours: latents nearest by decoder cosine, from whose windows the hard negatives come.
@@ -60,7 +61,8 @@ class ExampleSettings(BaseModel):
     before: int = Field(default=21, ge=0)
     after: int = Field(default=10, ge=0)
     top: int = Field(default=12, ge=1)
-    explain: int = Field(default=20, ge=0)
+    explain: int = Field(default=40, ge=0)
+    contrast: int = Field(default=40, ge=0)
     score: int = Field(default=20, ge=1)
     hard: int = Field(default=20, ge=1)
     random: int = Field(default=20, ge=0)
@@ -87,6 +89,7 @@ class LatentExamples:
         histogram: of these, over `EDGES`.
         top, strata: to explain with: the strongest, and a sample sorted by activation without
             these.
+        contrast: hard negatives, to tell them from.
         score, hard, random: to score with; no two of a sort are of one document.
         neighbours: the latents with the nearest decoder directions, and the cosines.
     """
@@ -103,6 +106,7 @@ class LatentExamples:
     score: tuple[Window, ...]
     hard: tuple[Window, ...]
     random: tuple[Window, ...]
+    contrast: tuple[Window, ...] = ()
     neighbours: tuple[tuple[int, float], ...] = ()
 
     @property
@@ -209,6 +213,7 @@ class Examples:
             score=self._stratified("score", slot, windows),
             hard=self._windows("hard", slot, "hard", windows),
             random=self._windows("random", slot, "random", windows),
+            contrast=self._windows("contrast", slot, "hard"),
             neighbours=tuple(
                 (int(other), float(cosine))
                 for other, cosine in zip(

@@ -3,7 +3,7 @@ the seeds agree on. Each step keeps what it made, and a second start goes on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ def captured(bench: Workbench, *, random: bool = False) -> Capture:
             f"one document of '{bench.recipe.texts}', or one group of them, is held out, and "
             "intervals are over several: take texts of more, or a larger share"
         )
-    return made
+    return replace(made, scaling=bench.recipe.scaling)
 
 
 def train_seeds(bench: Workbench) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from toprope.errors import UserError
-from toprope.techniques.interpretability.activations.settings import CaptureSettings, Store
+from toprope.techniques.interpretability.activations.settings import CaptureSettings, Scaling, Store
 
 if TYPE_CHECKING:
     from toprope.techniques.interpretability.dictionaries.dictionary import DictionarySettings
@@ -48,6 +48,11 @@ class Recipe(BaseModel):
     window: int = Field(default=128, ge=2, description="tokens that the model reads at once")
     share: float = Field(default=0.1, gt=0, lt=1, description="of the documents, held out")
     store: Store = Field(default="int8", description="how activations are kept on disk")
+    scaling: Scaling = Field(
+        default="channel",
+        description="of activations before a dictionary reads them: each channel by its own "
+        "standard deviation, or all by a common one",
+    )
     kind: Kind = Field(default="topk", description="of dictionary")
     width: int = Field(default=4096, ge=2, description="latents of a dictionary")
     active: int = Field(

@@ -227,7 +227,8 @@ class Workbench:
 
     def reads(self, name: str) -> Capture:
         """The finished capture that a dictionary is of."""
-        return open_capture(self.capture_folder(random=is_random(name)))
+        folder = self.capture_folder(random=is_random(name))
+        return open_capture(folder, self.recipe.scaling)
 
     def held_out(self, name: str) -> Rows:
         """The rows of a dictionary's capture that no training sees."""

@@ -17,6 +17,7 @@ from toprope.errors import UserError
 from toprope.models.random import randomised
 from toprope.progress import Progress, Task
 from toprope.techniques.interpretability.activations import shards
+from toprope.techniques.interpretability.activations.batches import batches
 from toprope.techniques.interpretability.activations.capture import capture, check_insides
 from toprope.techniques.interpretability.activations.captured import open_capture
 from toprope.techniques.interpretability.activations.corpus import load_corpus
@@ -118,6 +119,20 @@ def test_int8_is_the_same_within_its_rounding(tiny_model, corpus, captured, tmp_
         precise, coarse = (c.layer(layer).read(0, c.rows) for c in (captured, found))
         step_N1 = precise.abs().amax(1, keepdim=True) / 127
         assert ((precise - coarse).abs() <= 0.6 * step_N1).all()
+
+
+def test_by_a_common_scale_rows_keep_the_models_own_shape(captured):
+    common = open_capture(captured.folder, "common")
+    rows = range(captured.rows)
+    for layer in captured.layers:
+        raw_BD = raw(captured, layer, rows)
+        assert raw(common, layer, rows) == pytest.approx(raw_BD, abs=1e-4)
+        assert len(set(common.layer(layer).scale_D.tolist())) == 1
+        x_BD = common.layer(layer).read(0, captured.rows)
+        of_training_BD = x_BD[: len(captured.training)]
+        assert of_training_BD.square().mean() == pytest.approx(1, rel=0.2)
+        batch_BD = next(batches(common, layer, 8, np.random.default_rng(0)))
+        assert all((row_D == x_BD).all(dim=1).any() for row_D in batch_BD)
 
 
 def test_any_rows_in_any_order(captured):

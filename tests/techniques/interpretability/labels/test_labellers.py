@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from toprope.errors import UserError
 from toprope.techniques.interpretability.labels.controls import shuffled
 from toprope.techniques.interpretability.labels.floors import PRIOR, TokenStatistics, log_odds
 from toprope.techniques.interpretability.labels.stability import stability
+from toprope.techniques.interpretability.windows import Window
 
 
 class Vectors:
@@ -53,6 +55,29 @@ def test_token_statistics_names_what_fires_more_than_it_is_read(latent) -> None:
     found = asyncio.run(labeller.label(latent(7, "climb")))
     assert found.text == 'tokens: "climb"'
     assert labeller.fingerprint(latent(7, "climb")) != labeller.fingerprint(latent(7, "sing"))
+
+
+def test_a_further_token_is_named_for_the_windows_that_it_adds(latent) -> None:
+    """It fires on `climb` and on `sing`, always beside `rock`; neighbours fire beside `rock`."""
+
+    def window(row: int, *said: str, fires: bool = True) -> Window:
+        values = (0.0, 1.0, 0.0) if fires else (0.0, 0.0, 0.0)
+        kind = "activating" if fires else "hard"
+        return Window(row, row, 1, tuple(f" {one}" for one in said), values, kind)
+
+    words = ["climb", "high", "sing", "rock", "fall", "the"]
+    fires = [window(i, "rock", ("climb", "sing")[i % 2], "the") for i in range(12)]
+    with_high = [window(20 + i, "high", "climb", "rock") for i in range(4)]
+    silent = tuple(window(50 + i, "rock", "fall", "the", fires=False) for i in range(12))
+    examples = SimpleNamespace(
+        background_V=np.array([3, 3, 3, 4, 3, 9000]),
+        pieces=SimpleNamespace(of=lambda ids: tuple(f" {words[i]}" for i in ids)),
+    )
+    seen = replace(latent(1, "x"), top=(), strata=(*fires, *with_high), contrast=silent)
+    found = asyncio.run(TokenStatistics(examples).label(seen))  # type: ignore[arg-type]
+    assert found.text == 'tokens: "climb", "sing"'
+    without = replace(seen, contrast=())
+    assert '"rock"' in asyncio.run(TokenStatistics(examples).label(without)).text  # type: ignore[arg-type]
 
 
 # --- the control ---

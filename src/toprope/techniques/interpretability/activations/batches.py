@@ -135,7 +135,10 @@ class _Ring:
     def read(self, places_B: NDArray[np.int64]) -> tuple[Tensor, ...]:
         if self._held is None:
             self._held = [source.stored(self._rows_N) for source in self._sources]
-        return tuple(held[torch.from_numpy(places_B)].decoded() for held in self._held)
+        return tuple(
+            source.decoded(held[torch.from_numpy(places_B)])
+            for source, held in zip(self._sources, self._held, strict=True)
+        )
 
     def replace(self, places_B: NDArray[np.int64], rows_N: NDArray[np.int64]) -> None:
         """New rows in the places of those that were read; where there are fewer, the buffer

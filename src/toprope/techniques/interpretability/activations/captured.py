@@ -29,7 +29,7 @@ from toprope.techniques.interpretability.activations.about import (
     layer_folder,
     load_about,
 )
-from toprope.techniques.interpretability.activations.settings import Store
+from toprope.techniques.interpretability.activations.settings import Scaling, Store
 from toprope.techniques.interpretability.activations.shards import Rows
 from toprope.techniques.interpretability.activations.windows import Windows, load_windows
 
@@ -58,6 +58,7 @@ class Capture:
         shards: what is in each, in order.
         starts: the number of each shard's first row.
         training, held_out: the numbers of the rows of each side.
+        scaling: how rows are scaled as they are read.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class Capture:
     starts: NDArray[np.int64]
     training: range
     held_out: range
+    scaling: Scaling = "channel"
     _checked: set[Path] = field(default_factory=set, init=False, repr=False)
 
     @property
@@ -153,7 +155,7 @@ class Capture:
 
 
 class LayerRows:
-    """The rows of a capture at one layer, standardised.
+    """The rows of a capture at one layer, standardised: by channel, or all by one scale.
 
     Attributes:
         rows: how many, held-out ones included.
@@ -166,10 +168,20 @@ class LayerRows:
         self.store: Store = capture.about.source.settings.store
         moments = capture.about.moments[layer]
         self.mean_D, self.scale_D = torch.tensor(moments.mean), torch.tensor(moments.scale)
+        self._gain_D: Tensor | None = None
+        if capture.scaling == "common":
+            common = self.scale_D.square().mean().sqrt()
+            self._gain_D = self.scale_D / common
+            self.scale_D = common.expand(self.d_model).clone()
 
     def read(self, start: int, stop: int) -> Tensor:
         """Rows start .. stop - 1, float32 [B, D]."""
-        return self.stored(self.capture.numbers(start, stop)).decoded()
+        return self.decoded(self.stored(self.capture.numbers(start, stop)))
+
+    def decoded(self, rows: Rows) -> Tensor:
+        """Rows of `stored`, float32 [B, D], scaled as the capture was opened to."""
+        x_BD = rows.decoded()
+        return x_BD if self._gain_D is None else x_BD.mul_(self._gain_D)
 
     def stored(self, rows_N: NDArray[np.int64]) -> Rows:
         """Any rows, in the order given, as they are stored. At most a shard is read at a time.
@@ -187,8 +199,11 @@ class LayerRows:
         return found
 
 
-def open_capture(folder: Path) -> Capture:
+def open_capture(folder: Path, scaling: Scaling = "channel") -> Capture:
     """A finished capture. Its shards are checked as they are first read.
+
+    Args:
+        scaling: of the rows that are read.
 
     Raises:
         UserError: there is none, or it isn't finished.
@@ -201,4 +216,5 @@ def open_capture(folder: Path) -> Capture:
     rows = [shard.rows for shard in about.shards]
     train = sum(shard.rows for shard in about.shards if shard.training)
     starts = np.array([0, *accumulate(rows)][:-1], dtype=np.int64)
-    return Capture(folder, about, about.shards, starts, range(train), range(train, sum(rows)))
+    training, held_out = range(train), range(train, sum(rows))
+    return Capture(folder, about, about.shards, starts, training, held_out, scaling)

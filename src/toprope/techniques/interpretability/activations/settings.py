@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Store = Literal["int8", "float16"]
+Scaling = Literal["channel", "common"]
+"""channel: each channel by its own standard deviation; common: all by one, so that rows keep the
+model's own shape, and what is lost of them counts as it does there."""
 Layers = Annotated[tuple[int, ...], AfterValidator(lambda layers: tuple(sorted(set(layers))))]
 
 

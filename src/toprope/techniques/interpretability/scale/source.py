@@ -12,6 +12,7 @@ from torch import Tensor
 from toprope.data.seeding import named_rng
 from toprope.techniques.interpretability.activations.batches import MEMORY_BYTES, batches
 from toprope.techniques.interpretability.activations.captured import open_capture
+from toprope.techniques.interpretability.activations.settings import Scaling
 from toprope.techniques.interpretability.dictionaries.dictionary import Origin
 from toprope.techniques.interpretability.dictionaries.topk import TopKSettings
 from toprope.techniques.interpretability.scale.sharded import Work
@@ -34,10 +35,11 @@ class CaptureBatches:
     seed: int = 0
     epochs: int | None = 1
     memory: int = MEMORY_BYTES
+    scaling: Scaling = "channel"
 
     def __call__(self, skip: int) -> Iterator[Tensor]:
         return batches(
-            open_capture(self.folder),
+            open_capture(self.folder, self.scaling),
             self.layer,
             self.size,
             named_rng(self.seed, "batches"),
@@ -63,7 +65,7 @@ def work_on(
     Raises:
         UserError: there is no such capture, or it doesn't have the layer.
     """
-    capture = open_capture(source.folder)
+    capture = open_capture(source.folder, source.scaling)
     layer, about = capture.layer(source.layer), capture.about.source
     origin = Origin(
         model=about.model,
