@@ -86,17 +86,17 @@ class Measures:
 
     def evidence(self) -> Iterator[Evidence]:
         found = self.outcome
-        accuracy = {arm: self._mean(found.correct(arm)) for arm in found.said}
-        gap = self._over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
+        accuracy = {arm: self.mean(found.correct(arm)) for arm in found.said}
+        gap = self.over_seeds(["supervisor", "ceiling"], lambda a: a["ceiling"] - a["supervisor"])
         controls = {arm: accuracy[arm].value for arm in CONTROLS}
 
         for arm in CONTROLS:
-            yield self._row(arm, "control", "accuracy", accuracy[arm], cost=found.costs[arm])
-        yield self._row("ceiling", "diagnostic", "gap", gap)
+            yield self.row(arm, "control", "accuracy", accuracy[arm], cost=found.costs[arm])
+        yield self.row("ceiling", "diagnostic", "gap", gap)
         for method in self.methods:
             yield from self._method(method, accuracy[method], gap, controls)
         method, how = self.headline
-        yield self._row(
+        yield self.row(
             "headline",
             "result",
             "accuracy",
@@ -110,7 +110,7 @@ class Measures:
         self, method: str, accuracy: Interval, gap: Interval, controls: dict[str, float]
     ) -> Iterator[Evidence]:
         notes = "unsupervised: trained without labels" if method == UNSUPERVISED else ""
-        yield self._row(
+        yield self.row(
             method,
             "result",
             "accuracy",
@@ -127,12 +127,12 @@ class Measures:
         supervisor)."""
         if not (statistics.ratio_is_measurable(gap) and gap.value > 0):
             notes = f"{notes}; {LITTLE}" if notes else LITTLE
-            return self._row(arm, "result", "pgr", None, better="higher", notes=notes)
-        interval = self._over_seeds(
+            return self.row(arm, "result", "pgr", None, better="higher", notes=notes)
+        interval = self.over_seeds(
             ["supervisor", "ceiling", method],
             lambda a: (a[method] - a["supervisor"]) / (a["ceiling"] - a["supervisor"]),
         )
-        return self._row(
+        return self.row(
             arm,
             "result",
             "pgr",
@@ -149,21 +149,21 @@ class Measures:
         missing = student < 0
         agrees = np.where(missing, np.nan, student == supervisor)
         right = self.outcome.correct("supervisor")
-        misfit = self._mean(1 - agrees)
-        yield self._row(method, "diagnostic", "misfit", misfit, better="neither")
+        misfit = self.mean(1 - agrees)
+        yield self.row(method, "diagnostic", "misfit", misfit, better="neither")
         for name, where in (("right", right), ("wrong", 1 - right)):
             metric = f"agreement_where_supervisor_{name}"
             if not np.nansum(where):
                 why = f"the supervisor is never {name} on the test items"
-                yield self._row(method, "diagnostic", metric, None, notes=why)
+                yield self.row(method, "diagnostic", metric, None, notes=why)
                 continue
             share = self._bootstrap(
                 {"both": agrees * where, "where": where}, lambda a: a["both"] / a["where"]
             )
             better = "higher" if name == "right" else "lower"
-            yield self._row(method, "diagnostic", metric, share, better=better)
+            yield self.row(method, "diagnostic", metric, share, better=better)
 
-    def _mean(self, values_SN: np.ndarray) -> Interval:
+    def mean(self, values_SN: np.ndarray) -> Interval:
         """Of values from 0 to 1, NaN where an item isn't in a seed's test.
 
         Where all are 0, or all 1, resampling finds no spread: the interval is then the exact one,
@@ -178,7 +178,7 @@ class Measures:
             return replace(exact, n=len(values_SN))  # the unit stays seeds, as in other rows
         return self._bootstrap({"mean": values_SN}, lambda a: a["mean"])
 
-    def _over_seeds(self, arms: list[str], function: Callable) -> Interval:
+    def over_seeds(self, arms: list[str], function: Callable) -> Interval:
         return self._bootstrap({arm: self.outcome.correct(arm) for arm in arms}, function)
 
     def _bootstrap(self, scores: dict[str, np.ndarray], function: Callable) -> Interval:
@@ -186,7 +186,7 @@ class Measures:
             scores, self.outcome.groups, function, rng=self.rng, resamples=self.resamples
         )
 
-    def _row(
+    def row(
         self, arm: str, role: str, metric: str, interval: Interval | None, **rest: Any
     ) -> Evidence:
         if interval and not np.isfinite([interval.low, interval.high]).all():

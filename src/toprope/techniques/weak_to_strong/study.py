@@ -10,15 +10,26 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from toprope.data.assemble import take
+from toprope.data.builtin import BUILTIN
+from toprope.data.debated import Debated, joined
 from toprope.data.examples import Dataset
 from toprope.data.splits import Split, check_no_leak, split
 from toprope.errors import UserError, unknown
 from toprope.evidence import Cost, Evidence
 from toprope.lab import Lab
-from toprope.models.heads import softmax
 from toprope.study import Study
+from toprope.techniques.weak_to_strong import debates
 from toprope.techniques.weak_to_strong.confidence import Confidence
-from toprope.techniques.weak_to_strong.learners import Learner, ProbeLearner
+from toprope.techniques.weak_to_strong.debate_measures import debate_evidence
+from toprope.techniques.weak_to_strong.learned import (
+    Learned,
+    Probes,
+    Tuned,
+    added,
+    with_debates,
+)
+from toprope.techniques.weak_to_strong.learners import Learner
 from toprope.techniques.weak_to_strong.measures import CONTROLS, Measures, Outcome
 from toprope.techniques.weak_to_strong.methods import METHODS, UNSUPERVISED
 from toprope.techniques.weak_to_strong.trial import Trial
@@ -47,6 +58,11 @@ class WeakToStrong(Study):
     )
     limit: int | None = Field(
         default=2000, ge=50, description="at most this many examples, drawn with the run's seed"
+    )
+    debates: tuple[str, ...] = Field(
+        default=(),
+        description="what the supervisor reads beside each example: the folder of a run of debates "
+        "about the data's examples, or files of its transcripts; without any, the example alone",
     )
     mode: Literal["probe", "lora"] = Field(
         default="probe",
@@ -125,7 +141,8 @@ class WeakToStrong(Study):
         return [self.overseer, *self.intermediates, self.target]
 
     def datasets(self, lab: Lab) -> list[str]:
-        return [self._dataset(lab).fingerprint]
+        debated = self._debated(lab)
+        return [debated.fingerprint if debated else self._dataset(lab).fingerprint]
 
     @property
     def title(self) -> str:
@@ -142,20 +159,26 @@ class WeakToStrong(Study):
         return self.methods[0], "chosen without ground truth: the first method of the settings"
 
     def run(self, lab: Lab) -> Iterator[Evidence]:
-        data = self._dataset(lab)
+        debated = self._debated(lab)
+        data = debated.data if debated else self._dataset(lab)
+        if debated and debated.left_out:
+            lab.show.say(
+                f"{data.name}: {debated.left_out:,} examples that weren't debated in "
+                f"{debated.source} are left out"
+            )
         splits = [split(data, SIZES, seed=int(seed)) for seed in self._split_seeds(lab)]
         for one in splits:
             check_no_leak(one, data)
-        learners, asked_NC, reading = self._learners(lab, data)
-        said, training = self._train(lab, data, splits, learners, asked_NC)
+        learned = self._learned(lab, data, debated)
+        said, training = self._train(lab, data, splits, learned)
         outcome = Outcome(
             said=said,
             truth=data.labels,
             groups=np.array(data.groups),
-            costs={arm: added(training[arm], reading.get(arm, Cost())) for arm in said},
+            costs={arm: added(training[arm], learned.costs.get(arm, Cost())) for arm in said},
         )
         outcome.save(lab.artifact("predictions", f"{self.fingerprint(lab)}.safetensors"))
-        yield from Measures(
+        measures = Measures(
             outcome=outcome,
             methods=self.methods,
             headline=self.chosen,
@@ -171,15 +194,32 @@ class WeakToStrong(Study):
             },
             rng=lab.rng(self.name, "bootstrap"),
             resamples=self.resamples,
-        ).evidence()
+        )
+        yield from measures.evidence()
+        if debated:
+            yield from debate_evidence(measures, debated)
 
     def _dataset(self, lab: Lab) -> Dataset:
-        data = lab.data(self.data, limit=self.limit)
+        """All that the data has, up to the limit."""
+        data = self._checked(lab.data(self.data, limit=self.limit))
         if len(data) < FEWEST:
             raise UserError(
                 f"dataset '{data.name}' has {len(data)} examples: weak-to-strong needs {FEWEST} "
                 "or more, a fifth of which are the test, and a thousand are better"
             )
+        return data
+
+    def _debated(self, lab: Lab) -> Debated | None:
+        """The examples that were debated, up to the limit; None: debates aren't asked for."""
+        if not self.debates:
+            return None
+        # Of a built-in set another size makes other examples.
+        limit = self.limit if self.data in BUILTIN else None
+        data = self._checked(lab.data(self.data, limit=limit))
+        found = joined(data, self.debates, fewest=FEWEST)
+        return found.only(take(found.data, self.limit, seed=lab.seed))
+
+    def _checked(self, data: Dataset) -> Dataset:
         if len(data.label_names) != 2 and UNSUPERVISED in self.methods:
             raise UserError(
                 f"dataset '{data.name}' has {len(data.label_names)} classes, and '{UNSUPERVISED}' "
@@ -190,74 +230,39 @@ class WeakToStrong(Study):
     def _split_seeds(self, lab: Lab) -> np.ndarray:
         return lab.rng(self.name, "splits").integers(2**31, size=self.seeds)
 
-    def _learners(
-        self, lab: Lab, data: Dataset
-    ) -> tuple[dict[str, Learner], np.ndarray, dict[str, Cost]]:
-        """Every model as a learner of the data; the target's own probabilities of the answers,
-        [N, C], untrained; and what the reading cost, by the arm that needs it first."""
-        if self.mode == "lora":
-            return self._lora_learners(lab, data)
-        learners: dict[str, Learner] = {}
-        costs: dict[str, Cost] = {}
-        scores_NC: dict[str, np.ndarray] = {}
-        for name in self.models():
-            # One pass gives the states, those with either answer, and what the model would say.
-            read, costs[name] = lab.activations(
-                name, data.texts, depths=self.depths, continuations=data.answers, score=True
-            )
-            rows_NSD = {
-                layer: x.reshape(len(data), 1 + len(data.answers), -1)
-                for layer, x in read.layers.items()
-            }
-            learners[name] = ProbeLearner(
-                {layer: x[:, 0] for layer, x in rows_NSD.items()},
-                {layer: x[:, 1:] for layer, x in rows_NSD.items()},
-            )
-            scores_NC[name] = read.scores
-        between = [costs[name] for name in self.intermediates]
-        arms = {"supervisor": costs[self.overseer], "ceiling": costs[self.target]}
-        arms |= {"bootstrapping": added(*between)} if between else {}
-        return learners, softmax(scores_NC[self.target]), arms
-
-    def _lora_learners(
-        self, lab: Lab, data: Dataset
-    ) -> tuple[dict[str, Learner], np.ndarray, dict[str, Cost]]:
-        from toprope.techniques.weak_to_strong.lora import LoraLearner
-
+    def _learned(self, lab: Lab, data: Dataset, debated: Debated | None) -> Learned:
         settings = {
             "rank": self.lora_rank,
             "epochs": self.lora_epochs,
             "learning_rate": self.lora_learning_rate,
         }
-        learners: dict[str, Learner] = {
-            name: LoraLearner(
-                lab.local(name), data.texts, settings, lab.rng(self.name, "lora", name)
-            )
-            for name in self.models()
-        }
-        asked_NC, asking = lab.option_probs(self.target, data.texts, data.answers)
-        return learners, asked_NC, {"zero_shot": asking}
+        mode = Probes(lab, self.depths) if self.mode == "probe" else Tuned(lab, settings)
+        found = mode.learned(data, self.overseer, self.intermediates, self.target)
+        if not debated:
+            return found
+        rng = lab.rng(self.name, debates.SHUFFLED)
+        return with_debates(found, debated, mode.read(self.overseer), rng)
 
     def _train(
-        self,
-        lab: Lab,
-        data: Dataset,
-        splits: Sequence[Split],
-        learners: Mapping[str, Learner],
-        asked_NC: np.ndarray,
+        self, lab: Lab, data: Dataset, splits: Sequence[Split], learned: Learned
     ) -> tuple[dict[str, np.ndarray], dict[str, Cost]]:
         """Arm -> predicted classes [S, N] (-1 where an item isn't in the seed's test), and what its
         training took."""
         said: dict[str, np.ndarray] = {}
         costs: dict[str, Cost] = {}
-        arms = len(CONTROLS) + len(self.methods)
+        learners = learned.learners
+        arms = len(CONTROLS) + len(self.methods) + 2 * len(learned.others)
         with lab.progress("training students", self.seeds * arms) as task:
             for seed, one in enumerate(splits):
+
+                def rng(seed: int = seed) -> np.random.Generator:
+                    return lab.rng(self.name, "trial", seed)
+
                 trial = Trial(
-                    weak=learners[self.overseer],
+                    weak=learned.weak,
                     student=learners[self.target],
                     rungs=tuple(learners[name] for name in self.intermediates),
-                    asked_NC=asked_NC,
+                    asked_NC=learned.asked_NC,
                     labels=data.labels,
                     groups=np.array(data.groups),
                     classes=len(data.label_names),
@@ -265,10 +270,11 @@ class WeakToStrong(Study):
                     half2=one.parts["student"],
                     confidence=Confidence(self.confidence_weight, self.confidence_warmup),
                     keep=self.keep,
-                    rng=lab.rng(self.name, "trial", seed),
+                    rng=rng(),
                 )
                 test = one.parts["test"]
-                for arm, train in trial.arms(self.methods).items():
+                controls = debates.control_arms(trial, learned.others, self.chosen[0], rng)
+                for arm, train in {**trial.arms(self.methods), **controls}.items():
                     began, before = time.monotonic(), _tokens_read(learners)
                     guess = train()(test).argmax(1)
                     said.setdefault(arm, np.full((self.seeds, len(data)), -1))[seed, test] = guess
@@ -277,18 +283,9 @@ class WeakToStrong(Study):
                     )
                     costs[arm] = added(costs.get(arm, Cost()), took)
                     task.advance(1)
-                for learner in learners.values():
+                for learner in (*learners.values(), learned.weak, *learned.others.values()):
                     learner.forget()
         return said, costs
-
-
-def added(*costs: Cost) -> Cost:
-    """The sum."""
-    return Cost(
-        tokens=sum(cost.tokens for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
-        calls=sum(cost.calls for cost in costs),
-    )
 
 
 def _tokens_read(learners: Mapping[str, Learner]) -> int:

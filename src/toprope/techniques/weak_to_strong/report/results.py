@@ -16,7 +16,23 @@ from toprope.report.text import capitalised, in_words
 # Every arm with its name and what it is, in the order in which a reader should meet them.
 ARMS = {
     "supervisor": ("Supervisor", "The weak model, trained on true labels of the first half."),
+    "supervisor_without_debates": (
+        "Supervisor without debates",
+        "The weak model, trained likewise on the examples alone.",
+    ),
+    "supervisor_shuffled_debates": (
+        "Supervisor, others' debates",
+        "The weak model, trained likewise, reads before each example what was said about another.",
+    ),
     "headline": ("Headline method", "The method that was chosen without ground truth."),
+    "headline_without_debates": (
+        "Headline without debates",
+        "The same method, on the labels of the supervisor without debates.",
+    ),
+    "headline_shuffled_debates": (
+        "Headline, others' debates",
+        "The same method, on the labels of the supervisor that read others' debates.",
+    ),
     "naive": ("Naive", "The student is trained on the supervisor's labels as they are."),
     "confidence": (
         "Confidence loss",
@@ -64,8 +80,10 @@ ARMS = {
     "ceiling": ("Ceiling", "The student is trained on the true labels of the second half."),
 }
 REFERENCES = ("supervisor", "ceiling")
+DEBATE_CONTROLS = ("without_debates", "shuffled_debates")
 _NOT_METHODS = (
     *REFERENCES,
+    *(f"{arm}_{control}" for arm in ("supervisor", "headline") for control in DEBATE_CONTROLS),
     "ceiling_ensemble",
     "headline",
     "ccs",

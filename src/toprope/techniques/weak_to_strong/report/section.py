@@ -20,7 +20,13 @@ from toprope.report.sections import (
 )
 from toprope.report.settings import by_setting
 from toprope.report.text import DECIMAL, MINUS, level_name
-from toprope.techniques.weak_to_strong.report.results import ARMS, REFERENCES, Results, arm_name
+from toprope.techniques.weak_to_strong.report.results import (
+    ARMS,
+    DEBATE_CONTROLS,
+    REFERENCES,
+    Results,
+    arm_name,
+)
 from toprope.techniques.weak_to_strong.report.words import overview, story
 
 # Beyond this a figure shows a whisker's direction only: a small gap makes intervals endless.
@@ -186,6 +192,8 @@ def _tables(results: Results) -> list[Table]:
     tables = [_accuracy_table(results)]
     if any(results.get(arm, "misfit") for arm in results.arms):
         tables.append(_follows_table(results))
+    if results.get("supervisor", "gain_over_no_debates"):
+        tables.append(_debates_table(results))
     return tables
 
 
@@ -220,6 +228,28 @@ def _follows_table(results: Results) -> Table:
         numeric=frozenset({1, 2, 3}),
         strong=frozenset(i for i, arm in enumerate(arms) if arm == results.chosen),
     )
+
+
+def _debates_table(results: Results) -> Table:
+    """What the supervisor and its student have of debates, beside their like."""
+    rows = []
+    for arm, name in (("supervisor", "Supervisor"), ("headline", "Headline method")):
+        gains = [results.get(arm, f"gain_over_{what}_debates") for what in ("no", "shuffled")]
+        accuracies = [results.get(one) for one in _with_controls(arm)]
+        rows.append((name, *map(measured_text, (*accuracies, *gains))))
+    shares = [results.get(one, "pgr_of_plain_gap") for one in _with_controls("headline")]
+    gained = results.get("headline", "pgr_gained_by_debates")
+    rows.append(("PGR of the gap without debates", *map(measured_text, (*shares, gained)), ""))
+    return Table(
+        "What debates bring to the supervisor, and to the student that it teaches",
+        ("", "With", "Without", "Others' debates", "With, less without", "With, less others'"),
+        rows,
+        numeric=frozenset(range(1, 6)),
+    )
+
+
+def _with_controls(arm: str) -> list[str]:
+    return [arm, *(f"{arm}_{control}" for control in DEBATE_CONTROLS)]
 
 
 def _overview_figures(results: Sequence[Results]) -> list[Figure]:

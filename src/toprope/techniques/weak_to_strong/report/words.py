@@ -15,6 +15,7 @@ def story(results: Results) -> list[str]:
     """What one setting shows: the finding, then what it must be compared with."""
     paragraphs = [
         _finding(results),
+        _debates(results),
         _against_naive(results),
         _against_random_errors(results),
         _against_asking(results),
@@ -54,6 +55,35 @@ def _recovered(results: Results, headline: Measured) -> str:
     why = results.get("headline", "pgr")
     reason = f": {why.notes}" if why and why.notes else ""
     return sentence(f"no performance gap recovered (PGR) is given{reason}")
+
+
+def _debates(results: Results) -> str:
+    """What the supervisor had of debates, and whether it was what they say."""
+    told = [_gained(results, arm) for arm in ("supervisor", "headline")]
+    return " ".join(filter(None, told))
+
+
+def _gained(results: Results, arm: str) -> str:
+    gain = results.measured(arm, "gain_over_no_debates")
+    content = results.measured(arm, "gain_over_shuffled_debates")
+    if not (gain and content):
+        return ""
+    told, like = {
+        "supervisor": (
+            "Reading debates about each example changes the supervisor's accuracy",
+            "one that reads the debates of other examples",
+        ),
+        "headline": ("The student's changes", "that one's student"),
+    }[arm]
+    verdict = (
+        "clear of zero: what was said matters"
+        if content.low > 0 or content.high < 0
+        else "not clear of zero: this run doesn't show that it's due to what was said"
+    )
+    return (
+        f"{told} by {gain.value_text} ({gain.interval_text}). Over {like} it gains "
+        f"{content.value_text} ({content.interval_text}), {verdict}."
+    )
 
 
 def _against_naive(results: Results) -> str:
