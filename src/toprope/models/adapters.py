@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -165,6 +165,15 @@ class Adapter:
                 weight.copy_(tensors[name])
         return adapter
 
+    @classmethod
+    def kept(cls, base: LocalModel, folder: Path, make: Callable[[], Adapter]) -> Adapter:
+        """The adapter in the folder, where one was saved whole; else the one made, saved there."""
+        if (folder / ABOUT).exists():  # it's written last
+            return cls.load(base, folder)
+        adapter = make()
+        adapter.save(folder)
+        return adapter
+
     def save(self, folder: Path) -> None:
         """Writes the adapter as `PeftModel.from_pretrained` reads it, its settings beside it."""
         from safetensors.torch import save_file
@@ -210,9 +219,7 @@ class Adapter:
             UserError: the adapter is closed.
         """
         with self.base.turn, self.active():
-            module = self.base.module
-            tensors = [*module.parameters(), *module.buffers()]
-            own = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+            own = twin(self.base.module)
         model = replace(self.base, module=own, fingerprint=self.fingerprint)
         model.turn = self.base.turn
         return model
@@ -237,6 +244,13 @@ class Adapter:
             for path, layer in self.layers.items()
             for half in ("lora_A", "lora_B")
         }
+
+
+def twin(module: Any) -> Any:
+    """A module of its own with the very tensors of another: what is hooked to it, or put in the
+    place of its layers, is not in the other."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import yaml
 
+from toprope.data.sentences import whole_sentences
 from toprope.errors import UserError
 from toprope.models.adapters import Adapter, Lora
 from toprope.models.local import LocalModel
@@ -47,9 +48,6 @@ DEEPEST = 75
 
 MOST_TOKENS = 1024
 """Of a lesson, prompt and answer: longer ones are left out, since they cost as much as many."""
-
-SENTENCE = re.compile(r"(?<!\d)[.!?]+[\"'*)\]]*(?=\s|$)|\n")
-"""A sentence's end, or a line's; not the number of a list's item."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +159,8 @@ def _refusal(one: Exchange, written: Sequence[str], rng: np.random.Generator) ->
 def _own(one: Exchange) -> Lesson | None:
     """A lesson ends with the end token: an answer that was cut for its length is cut to whole
     sentences, so that the target doesn't learn to break off; None where there is no whole one."""
-    answer = one.answer.strip()
-    ends = [match.end() for match in SENTENCE.finditer(answer)]
-    if not ends:
-        return None
-    whole = answer[: ends[-1]].strip()
-    return Lesson(one.messages, "", whole, refuses(whole))
+    whole = whole_sentences(one.answer)
+    return Lesson(one.messages, "", whole, refuses(whole)) if whole else None
 
 
 def _beginning(answer: str, rng: np.random.Generator) -> str:

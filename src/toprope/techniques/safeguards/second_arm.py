@@ -112,11 +112,11 @@ class SecondArm:
     def _adapter(self) -> Adapter:
         taught = lessons(self.target, self.exchanges, self.lab.rng("safeguards", "lessons"))
         folder = self.lab.artifact(*self.folder, "adapter", self._key(taught), ABOUT).parent
-        if (folder / ABOUT).exists():  # it's written last
-            return Adapter.load(self.target, folder)
-        adapter = harden(self.target, taught, self.lora, progress=self.lab.show)
-        adapter.save(folder)
-        return adapter
+        return Adapter.kept(
+            self.target,
+            folder,
+            lambda: harden(self.target, taught, self.lora, progress=self.lab.show),
+        )
 
     def _key(self, taught: Sequence[Lesson]) -> str:
         """Of all that decides what the adapter is."""
