@@ -52,6 +52,9 @@ class Interval:
     n: int
     method: str
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 # --- rates and counts ---
 

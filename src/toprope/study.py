@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from toprope.lab import Lab
 
 STUDIES = {
+    "debate": "toprope.techniques.debate.study:Debate",
     "interpretability": "toprope.techniques.interpretability.study:Interpretability",
     "redteam": "toprope.techniques.redteam.study:RedTeam",
     "safeguards": "toprope.techniques.safeguards.study:Safeguards",
+    "self_play": "toprope.techniques.debate.self_play.study:SelfPlay",
+    "sparse_mnist": "toprope.techniques.debate.mnist.study:SparseMnist",
     "weak_to_strong": "toprope.techniques.weak_to_strong.study:WeakToStrong",
 }
 """Name in YAML -> where its class is, so that a technique is imported only when it is used."""

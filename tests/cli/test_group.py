@@ -10,8 +10,8 @@ import click
 import pytest
 
 from toprope import __version__
-from toprope.cli import COMMANDS, STUDY_COMMANDS, main
-from toprope.study import STUDIES
+from toprope.cli import COMMANDS, IN_GROUPS, STUDY_COMMANDS, main
+from toprope.study import STUDIES, study_class
 
 from ..fake_studies import start
 
@@ -26,7 +26,16 @@ def test_the_help_lists_every_command_and_every_study(toprope) -> None:
 
 
 def test_no_study_is_missing_on_the_command_line(fake_study: str) -> None:
-    assert set(STUDY_COMMANDS) == {name.replace("_", "-") for name in STUDIES} - {"fake-study"}
+    words = {command.replace("-", "_"): [command] for command in STUDY_COMMANDS}
+    words |= {study: [group, name] for study, (group, name, _) in IN_GROUPS.items()}
+    assert set(words) == set(STUDIES) - {"fake_study"}
+    for study, names in words.items():
+        command: click.Command = main
+        for name in names:
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), name) or main
+        options = {param.name for param in command.params}
+        assert set(study_class(study).model_fields) <= options, f"'{names}' isn't of {study}"
 
 
 def test_version(toprope) -> None:

@@ -9,6 +9,8 @@ from toprope.report.figures import interval_plot
 from toprope.report.page import Section
 from toprope.report.sections import generic_section, section_for
 
+from .debates import self_play_rows
+
 
 @pytest.fixture
 def attacks(row):
@@ -29,6 +31,11 @@ def attacks(row):
 
 def test_a_technique_tells_its_own_numbers(study) -> None:
     assert section_for("weak_to_strong", study()).title == "Weak-to-strong generalization"
+
+
+def test_a_techniques_further_studies_have_their_own() -> None:
+    found = section_for("self_play", self_play_rows()).title
+    assert found == "Self-play: debaters trained to win"
 
 
 @pytest.mark.parametrize("name", ["red_team", "report", "class"])

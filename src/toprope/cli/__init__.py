@@ -9,6 +9,9 @@ import click
 from toprope.cli.group import Lazy, LazyGroup
 
 COMMANDS = {
+    "debate": Lazy(
+        "Studies", "toprope.cli.debate:debate", "Does a debate help a weaker judge? Also on images."
+    ),
     "climb": Lazy(
         "Runs", "toprope.cli.climb:climb", "Run the studies of a ladder; write a report."
     ),
@@ -41,7 +44,26 @@ STUDY_COMMANDS = {
     "safeguards": "How well does a guard hold? Trains one, and attacks it afresh.",
     "weak-to-strong": "Can a weak model's labels bring out what a stronger model knows?",
 }
-"""Every study of `toprope.study.STUDIES`, by command: what it asks, in a line."""
+"""Studies of `toprope.study.STUDIES` by command: what each asks, in a line."""
+
+IN_GROUPS = {
+    "debate": (
+        "debate",
+        "text",
+        "Which protocols help a judge that can't read the passage?",
+    ),
+    "self_play": (
+        "debate",
+        "self-play",
+        "Do debaters that are trained to win make their judge more accurate?",
+    ),
+    "sparse_mnist": (
+        "debate",
+        "mnist",
+        "Does debate help a judge that sees a few pixels of a digit?",
+    ),
+}
+"""The other studies: the group of commands that each is in, its name there, and what it asks."""
 
 
 @click.group(cls=LazyGroup, name="toprope", commands_by_name=COMMANDS, studies=STUDY_COMMANDS)

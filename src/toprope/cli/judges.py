@@ -16,7 +16,6 @@ from toprope.data.sources import load
 from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.progress import Progress
-from toprope.statistics import Interval
 from toprope.techniques.redteam.judges import KINDS, make_judge
 from toprope.techniques.redteam.judges.calibration import (
     Agreement,
@@ -161,8 +160,4 @@ def _print(sets: Sequence[Agreement]) -> None:
             f"positive, {one.without_verdict} without a verdict"
         )
         for name in ("sensitivity", "specificity", "balanced_accuracy", "kappa"):
-            click.echo(f"  {name.replace('_', ' '):<18} {_shown(getattr(one, name))}")
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            click.echo(f"  {name.replace('_', ' '):<18} {getattr(one, name)}")

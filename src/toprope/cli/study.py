@@ -88,7 +88,9 @@ def default_name(command: str, rung: dict[str, str], settings: dict[str, Any]) -
 
     Where an address doesn't fit into a folder's name, a hash of the whole tells it from others.
     """
-    of = settings.get("data") or settings.get("behaviours")
+    of = next(
+        (settings[key] for key in ("data", "behaviours", "questions") if settings.get(key)), ""
+    )
     parts = [command, rung["overseer"], rung["target"], of]
     whole = "-".join(str(part) for part in parts if part and part != NOBODY)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip("-.")

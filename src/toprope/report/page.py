@@ -79,7 +79,7 @@ class Section:
     tables: Sequence[Table] = ()
     limits: Sequence[str] = ()
     details: Sequence[tuple[str, str]] = ()
-    """(title, text) pairs that are folded away."""
+    """(title, text) pairs that are folded away; a text that is `Markup` is put there as it is."""
     subsections: "Sequence[Section]" = ()
     """Told in full after this section's own tables; one level only."""
 

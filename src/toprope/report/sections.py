@@ -2,8 +2,9 @@
 
 A technique may say in its own words what its numbers mean: a function `section(evidence) ->
 Section` in `toprope.techniques.STUDY.report`. It's looked up when a report holds that study, so
-nothing is registered and no technique is imported that isn't needed. Any other study gets the
-generic section: every number in a figure and in a table.
+nothing is registered and no technique is imported that isn't needed. A technique's further
+studies have theirs in `toprope.techniques.TECHNIQUE.report.STUDY`. Any other study gets the generic
+section: every number in a figure and in a table.
 
 A function `kept(artifacts) -> list[Section]` beside it shows what the study left in the run's
 `artifacts` folder, such as transcripts: subsections behind the numbers.
@@ -32,6 +33,7 @@ from toprope.report.text import (
     listing,
     sentence,
 )
+from toprope.study import STUDIES
 
 # How many results the generic summary tells in words; the rest are in the table.
 _TOLD = 5
@@ -171,11 +173,14 @@ def interval_row(row: Evidence, label: str) -> IntervalRow:
 
 
 def _own(study: str) -> Any:
-    """The technique's own module, or None."""
+    """The study's own module, or None."""
     # The name comes from a file: only a plain name may become part of an import.
     if not study.isidentifier():
         return None
-    package, module = f"toprope.techniques.{study}", f"toprope.techniques.{study}.report"
+    parts = STUDIES.get(study, "").split(".")
+    technique = parts[2] if parts[:2] == ["toprope", "techniques"] else study
+    package = f"toprope.techniques.{technique}"
+    module = f"{package}.report" if technique == study else f"{package}.report.{study}"
     try:
         if find_spec(package) is None or find_spec(module) is None:
             return None

@@ -42,7 +42,7 @@ def test_a_passage_too_long_is_told_with_the_way_out():
     )
     with pytest.raises(UserError, match=complaint) as raised:
         fitted(QuestionSet("mine", (QUESTION,)), count=words, room=n - 5, model="m")
-    assert "`split: true`" in str(raised.value)
+    assert "set `split`" in str(raised.value)
 
 
 def test_what_shares_words_with_the_question_or_any_option_is_kept_in_order():
@@ -87,3 +87,10 @@ def test_cut_passages_keep_most_of_the_proof_and_are_counted():
 def test_no_room_for_a_sentence_is_told():
     with pytest.raises(UserError, match="none of its sentences fits"):
         fitted(QuestionSet("mine", (QUESTION,)), count=words, room=2, model="m", split=True)
+
+
+def test_what_is_cut_twice_is_a_share_of_the_whole():
+    once = fitted(QuestionSet("mine", (QUESTION,)), count=words, room=28, model="m", split=True)
+    twice = fitted(once, count=words, room=14, model="n", split=True)
+    left = words(twice.questions[0].passage) / words(QUESTION.passage)
+    assert twice.about["q1"]["passage_kept"] == pytest.approx(left)

@@ -52,13 +52,14 @@ def fitted(
             )
             if not split:
                 raise UserError(
-                    f"{too_long}: set `split: true` to keep the paragraphs nearest to the "
+                    f"{too_long}: set `split` to keep the paragraphs nearest to the "
                     "question, or take a model with a longer context"
                 )
             passage = shortened(question, count=count, room=room)
             if not passage:
                 raise UserError(f"{too_long}, and none of its sentences fits: take another model")
-            about.setdefault(question.id, {})["passage_kept"] = count(passage) / length
+            known = about.setdefault(question.id, {})
+            known["passage_kept"] = known.get("passage_kept", 1.0) * count(passage) / length
             question, cut = replace(question, passage=passage), cut + 1
         result.append(question)
     if not cut:

@@ -22,6 +22,9 @@ from toprope.techniques.debate.transcript import Seating, Turn, Verdict
 
 NO_PASSAGE = "(it does not)"
 
+LETTER = "judge_letter"
+"""The prompt that is answered by a letter."""
+
 
 @dataclass(frozen=True)
 class Hearing:
@@ -90,7 +93,7 @@ class LocalJudge:
     """
 
     model: LocalModel
-    _asking: dict[int, Together[str, tuple[float, ...]]] = field(
+    _asking: dict[int, Together[Prompt, tuple[float, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -107,35 +110,46 @@ class LocalJudge:
         Raises:
             UserError: what is to be read is longer than the model's context.
         """
-        seating, text = hearing.seating, prompt(hearing, "judge_letter")
-        self._check_fits(hearing, text)
-        n = len(seating.shown)
-        asking = self._asking.setdefault(n, Together(lambda texts: self._read(texts, n)))
-        shown = await asking(text)
+        seating, n = hearing.seating, len(hearing.seating.shown)
+        asked, tokens = letter_prompt(self.model, hearing, judge=self.name)
+        asking = self._asking.setdefault(n, Together(lambda some: self._read(some, n)))
+        shown = await asking(asked)
         by_option = dict(zip(seating.shown, shown, strict=True))
         ordered = tuple(by_option[i] for i in range(n))
         answer = max(range(n), key=ordered.__getitem__)
-        return Verdict(answer, ordered, round=hearing.round)
+        return Verdict(answer, ordered, round=hearing.round, tokens=tokens)
 
-    def _read(self, texts: Sequence[str], n: int) -> list[tuple[float, ...]]:
-        letters = [chr(ord("A") + i) for i in range(n)]
-        options = letters if self.model.tokenizer.chat_template else [f" {one}" for one in letters]
-        probs_NO = self.model.option_probs([self._prompt(text) for text in texts], options)
+    def _read(self, prompts: Sequence[Prompt], n: int) -> list[tuple[float, ...]]:
+        probs_NO = self.model.option_probs(prompts, letters(self.model, n))
         return [tuple(map(float, probs_O)) for probs_O in probs_NO]
 
-    def _prompt(self, text: str) -> Prompt:
-        if self.model.tokenizer.chat_template:
-            return [{"role": "user", "content": text}]
-        return f"{text}\nAnswer:"
 
-    def _check_fits(self, hearing: Hearing, text: str) -> None:
-        tokens = len(self.model.tokens(self._prompt(text)))
-        if tokens >= self.model.context:
-            raise UserError(
-                f"what judge '{self.name}' is to read of question '{hearing.question.id}' has "
-                f"{tokens:,} tokens, {tokens - self.model.context + 1:,} too many for its context: "
-                "split the passage, take fewer or shorter turns, or another judge"
-            )
+def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[Prompt, int]:
+    """What a model in this process reads before it names a letter, and how many tokens that is.
+
+    Args:
+        judge: its name, for the error.
+
+    Raises:
+        UserError: they're more than the model's context has room for, with a letter to follow.
+    """
+    text = prompt(hearing, LETTER)
+    in_chat = bool(model.tokenizer.chat_template)
+    asked: Prompt = [{"role": "user", "content": text}] if in_chat else f"{text}\nAnswer:"
+    tokens = len(model.tokens(asked))
+    if tokens >= model.context:
+        raise UserError(
+            f"what judge '{judge}' is to read of question '{hearing.question.id}' has "
+            f"{tokens:,} tokens, {tokens - model.context + 1:,} too many for its context: "
+            "split the passage, take fewer or shorter turns, or another judge"
+        )
+    return asked, tokens
+
+
+def letters(model: LocalModel, n: int) -> list[str]:
+    """The first n letters, as they follow what `letter_prompt` gives."""
+    before = "" if model.tokenizer.chat_template else " "
+    return [f"{before}{chr(ord('A') + i)}" for i in range(n)]
 
 
 def prompt(hearing: Hearing, name: str) -> str:

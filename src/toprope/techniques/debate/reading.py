@@ -4,6 +4,8 @@
                                                      passages?difficulty=3&words=800
     file:PATH?question=COLUMN&options=A,B&answer=... jsonl, json, csv, tsv, parquet (also .gz)
     hf:OWNER/NAME?split=test&question=...            through `datasets`
+    data:NAME                                        a labelled dataset, by its name as a study
+                                                     takes it (data:cities): see `labelled`
     NAME, or PATH/TO/NAME.yaml                       a description, of `QuestionsConfig`'s keys;
                                                      those of public sets are in examples/questions
 
@@ -29,16 +31,19 @@ from toprope.data.examples import Provenance
 from toprope.data.groups import same_text
 from toprope.data.inputs import at_address, read_named
 from toprope.data.rows import Row, as_text
+from toprope.data.sources import load
 from toprope.data.templates import fill
 from toprope.errors import UserError, unknown
 from toprope.progress import Progress
 from toprope.techniques.debate.claims import step_options, unfolded
 from toprope.techniques.debate.description import QuestionsConfig
+from toprope.techniques.debate.labelled import labelled
 from toprope.techniques.debate.passages.generate import PassageSettings, passages
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.sets import QuestionSet
 
 BUILT_IN = ("passages",)
+DATASET = "data:"
 ADDRESS_OPTIONS = (
     "question",
     "passage",
@@ -68,7 +73,8 @@ def load_questions(
     Args:
         data_dir: the folder that descriptions' file paths are relative to; by default the
             environment variable TOPROPE_DATA.
-        limit: at most so many, whole groups; of `passages` without a `size` so many are made.
+        limit: at most so many, whole groups; of `passages` without a `size`, and of a built-in
+            dataset, so many are made.
 
     Raises:
         UserError: an unknown name or option; a file or column that isn't there; a question without
@@ -76,6 +82,15 @@ def load_questions(
     """
     if name.partition("?")[0] in BUILT_IN:
         return _generated(name, limit, seed)
+    if name.startswith(DATASET):
+        data = load(
+            name.removeprefix(DATASET),
+            data_dir=data_dir,
+            limit=limit,
+            seed=seed,
+            progress=progress,
+        )
+        return labelled(data)
     config, inputs = read_named(
         name,
         QuestionsConfig,

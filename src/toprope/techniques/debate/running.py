@@ -22,6 +22,7 @@ async def play(
     journal: Journal | None = None,
     seatings: Callable[[Question], Sequence[Seating]] | None = None,
     progress: Progress | None = None,
+    title: str = "",
 ) -> list[Transcript]:
     """The transcripts of every question in every seating, in that order.
 
@@ -30,6 +31,7 @@ async def play(
     Args:
         concurrency: games under way at once.
         seatings: other than the protocol's own, such as `crossed` of them.
+        title: for progress, where it isn't the protocol's name.
 
     Raises:
         UserError: two questions have the same id, there are none, or what a player raises; games
@@ -45,7 +47,7 @@ async def play(
     found: list[Transcript | None] = [None] * len(cases)
     waiting = iter(range(len(cases)))
     shown = progress or Progress(quiet=True)
-    with shown.task(f"{game.name}: {len(questions)} questions", len(cases)) as task:
+    with shown.task(f"{title or game.name}: {len(questions)} questions", len(cases)) as task:
 
         async def work() -> None:
             for i in waiting:

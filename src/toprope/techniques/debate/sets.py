@@ -7,9 +7,10 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from toprope.data.examples import Example, Provenance
+from toprope.data.examples import Dataset, Example, Provenance
 from toprope.data.sampling import evened, limited
 from toprope.data.seeding import named_rng
+from toprope.data.splits import split
 from toprope.errors import UserError
 from toprope.techniques.debate.questions import Question
 
@@ -57,6 +58,21 @@ class QuestionSet:
         """As many with the answer in each place as in the place that has the fewest."""
         kept = evened(self._examples, rng=named_rng(seed, self.name, "balance"))
         return self._only({one.id for one in kept}, "balance of the answers")
+
+    def parted(self, share: float, *, seed: int) -> "tuple[QuestionSet, QuestionSet]":
+        """Two sets, the first with a share of the questions: groups stay whole, the answers' places
+        are in proportion in both.
+
+        Raises:
+            UserError: a part would be empty, or lack a place, or a group would have to be cut.
+        """
+        places = tuple(chr(ord("A") + i) for i in range(1 + max(q.answer for q in self.questions)))
+        whole = Dataset(self.name, tuple(self._examples), places, places)
+        halves = split(whole, {"first": share, "second": 1 - share}, seed=seed)
+        first, second = (
+            {self.questions[i].id for i in halves.parts[name]} for name in ("first", "second")
+        )
+        return self._only(first, "the other part"), self._only(second, "the other part")
 
     @property
     def _examples(self) -> list[Example]:

@@ -68,6 +68,7 @@ class Turn:
         text: for all to see, with quotes marked.
         values: what a turn says in numbers: a chosen option, probabilities, a direction.
         verified, unverified: quotes found in the passage, and not found.
+        tokens, calls: of models, drafts and their ratings included.
     """
 
     speaker: str
@@ -83,6 +84,7 @@ class Turn:
     verified: int = 0
     unverified: int = 0
     tokens: int = 0
+    calls: int = 1
 
     def public(self) -> Self:
         """As the others see it."""

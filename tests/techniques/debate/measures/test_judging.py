@@ -50,6 +50,29 @@ def test_calibration_error_by_hand():
         judging.calibration_error([judged(0, None)])
 
 
+def test_the_interval_of_a_calibration_error_is_that_of_resampled_groups():
+    some = [
+        judged(
+            i,
+            (share := 0.5 + 0.04 * (i % 12), 1 - share),
+            answer=int(i % 5 == 0),
+            group=f"g{i // 3}",
+        )
+        for i in range(36)
+    ]
+    found = judging.calibration([*some, judged(99, None)], rng=rng(), resamples=1000)
+    plain = bootstrap_clustered(
+        np.arange(36),
+        [one.question.unit for one in some],
+        rng=rng(),
+        resamples=1000,
+        statistic=lambda places: judging.calibration_error([some[int(i)] for i in places]),
+    )
+    assert found.value == judging.calibration_error(some)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high))
+    assert found.n == 12
+
+
 def test_groups_of_questions_are_resampled_together():
     many = [judged(i, (0.9, 0.1) if i < 20 else (0.1, 0.9), group=f"g{i // 10}") for i in range(40)]
     found = judging.accuracy(many, rng=rng())

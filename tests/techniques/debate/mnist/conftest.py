@@ -17,8 +17,7 @@ def random_digits(count: int, side: int, nonzero: int, seed: int = 0) -> Digits:
     return Digits(images_NP.reshape(count, side, side), labels_N, "made", "made")
 
 
-@pytest.fixture
-def banded() -> Digits:
+def banded_digits() -> Digits:
     """300 images of side 12 in which a class is a pair of rows, each pixel of them likely lit."""
     rng = np.random.default_rng(3)
     labels_N = np.arange(300) % 6
@@ -27,3 +26,8 @@ def banded() -> Digits:
         image_SS[2 * label : 2 * label + 2] = rng.integers(0, 256, (2, 12))
         image_SS[:, 3] = 9  # and a column that says nothing
     return Digits(images_NSS, labels_N, "banded", "banded")
+
+
+@pytest.fixture
+def banded() -> Digits:
+    return banded_digits()

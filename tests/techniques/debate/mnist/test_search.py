@@ -36,6 +36,7 @@ def hashed(image_L: NDArray[np.int64], slots_LK: NDArray[np.int64]) -> NDArray[n
         pytest.param(6, 6, 300, id="a board with no pixel to spare"),
         pytest.param(9, 3, 5, id="fewer rollouts than actions"),
         pytest.param(9, 1, 40, id="one pixel"),
+        pytest.param(40, 1, 1200, id="one pixel, and many rollouts"),
     ],
 )
 def test_moves_and_counts_are_those_of_the_plain_search(
@@ -53,6 +54,28 @@ def test_moves_and_counts_are_those_of_the_plain_search(
             assert found.moves_G[number] == move
             assert {slot: found.taken_GM[number, slot] for slot in taken} == taken
         games = games.after(found.moves_G)
+
+
+def test_a_last_move_that_wins_and_one_that_loses_tie_as_in_the_plain_search() -> None:
+    """With 12 wins among 40 actions, after 64 rollouts 1 + 8/(1 + 3) meets -1 + 8/(1 + 1)."""
+
+    def wins_by_the_first_twelve(
+        image_L: NDArray[np.int64], slots_LK: NDArray[np.int64]
+    ) -> NDArray[np.uint16]:
+        return np.where(slots_LK[:, -1] < 12, 0, 1023).astype(np.uint16)
+
+    boards = boards_of(random_digits(30, 8, 40), pixels=1)
+    games = start(
+        boards.part(np.flatnonzero(boards.count_N == 40)), [Rules(precommit=False)], pixels=1
+    )
+    settings = SearchSettings(rollouts=65)
+
+    found = search(games, wins_by_the_first_twelve, settings)
+
+    for number in range(len(games)):
+        _, taken = search_one(games, number, wins_by_the_first_twelve, settings)
+        assert {slot: found.taken_GM[number, slot] for slot in taken} == taken
+    assert 0 < (found.taken_GM.max(axis=1) == 4).sum() < len(games)
 
 
 def test_before_a_judge_too_moves_are_those_of_the_plain_search() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from toprope.errors import UserError
-from toprope.statistics import Interval, bootstrap_clustered
+from toprope.statistics import RESAMPLES, Interval, bootstrap_clustered
 from toprope.techniques.debate.measures.judging import FLOOR, probability
 from toprope.techniques.debate.transcript import Transcript
 
@@ -24,7 +24,7 @@ def agent_score(transcript: Transcript, position: int) -> float:
 
 
 def agent_score_difference(
-    transcripts: Sequence[Transcript], *, rng: np.random.Generator
+    transcripts: Sequence[Transcript], *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval:
     """The mean over questions; each counts by its mean score of either side.
 
@@ -48,4 +48,4 @@ def agent_score_difference(
                 "that are assigned the right answer and a wrong one"
             )
     values = [float(np.mean(right) - np.mean(wrong)) for right, wrong in sides.values()]
-    return bootstrap_clustered(values, list(units.values()), rng=rng)
+    return bootstrap_clustered(values, list(units.values()), rng=rng, resamples=resamples)

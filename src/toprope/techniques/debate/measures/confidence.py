@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toprope.errors import UserError
-from toprope.statistics import Interval, bootstrap_clustered
+from toprope.statistics import RESAMPLES, Interval, bootstrap_clustered
 from toprope.techniques.debate.transcript import Transcript
 
 SURE = 75.0
@@ -53,19 +53,24 @@ def bets(transcripts: Sequence[Transcript]) -> Bets:
     return Bets(np.stack(tables), tuple(one.question.unit for one in transcripts))
 
 
-def by_round(some: Bets, *, rng: np.random.Generator) -> list[Interval]:
+def by_round(some: Bets, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> list[Interval]:
     """The mean bet before each round."""
     return [
-        _mean(some.percent_NKS[:, k], some.units, rng) for k in range(some.percent_NKS.shape[1])
+        _mean(some.percent_NKS[:, k], some.units, rng, resamples)
+        for k in range(some.percent_NKS.shape[1])
     ]
 
 
-def escalation(some: Bets, *, rng: np.random.Generator) -> list[Interval]:
+def escalation(
+    some: Bets, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> list[Interval]:
     """How much bets rise from each round to the next; then from the first to the last."""
     percent_NKS = some.percent_NKS
     rounds = percent_NKS.shape[1]
     steps = [(k, k + 1) for k in range(rounds - 1)] + [(0, rounds - 1)] * (rounds > 1)
-    return [_mean(percent_NKS[:, b] - percent_NKS[:, a], some.units, rng) for a, b in steps]
+    return [
+        _mean(percent_NKS[:, b] - percent_NKS[:, a], some.units, rng, resamples) for a, b in steps
+    ]
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,26 @@ class Overconfidence:
     missing: int
 
 
-def overconfidence(some: Bets, *, rng: np.random.Generator) -> Overconfidence:
+def overconfidence(
+    some: Bets, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Overconfidence:
+    """
+    Raises:
+        UserError: no debate has all of its bets before a round.
+    """
     last_NS = some.percent_NKS[:, -1]
     sums_NK = some.percent_NKS.sum(2)
     complete_NK = np.isfinite(sums_NK)
-    places_N = np.nonzero(complete_NK)[0]
+    of_sums = np.asarray(some.units)[np.nonzero(complete_NK)[0]]
+
+    def share(holds: ArrayLike, units: ArrayLike) -> Interval:
+        return bootstrap_clustered(np.asarray(holds, float), units, rng=rng, resamples=resamples)
+
     return Overconfidence(
         # A comparison with NaN is false.
-        strictly=_share((last_NS > SURE).all(1), some.units, rng),
-        at_least=_share((last_NS >= SURE).all(1), some.units, rng),
-        incoherent=_share(sums_NK[complete_NK] > MOST, np.asarray(some.units)[places_N], rng),
+        strictly=share((last_NS > SURE).all(1), some.units),
+        at_least=share((last_NS >= SURE).all(1), some.units),
+        incoherent=share(sums_NK[complete_NK] > MOST, of_sums),
         missing=int(np.isnan(last_NS).any(1).sum()),
     )
 
@@ -104,14 +119,14 @@ def incoherent_sums(some: Bets) -> list[tuple[int, int, float]]:
     return [(int(n), int(k) + 1, float(sums_NK[n, k])) for n, k in np.argwhere(sums_NK > MOST)]
 
 
-def _mean(values_NS: np.ndarray, units: Sequence[str], rng: np.random.Generator) -> Interval:
+def _mean(
+    values_NS: np.ndarray, units: Sequence[str], rng: np.random.Generator, resamples: int
+) -> Interval:
     """Over those that were given."""
     given = np.isfinite(values_NS)
     if not given.any():
         raise UserError("no debater gave a bet: there is nothing to estimate from")
     places = np.nonzero(given)[0]
-    return bootstrap_clustered(values_NS[given], np.asarray(units)[places], rng=rng)
-
-
-def _share(holds: ArrayLike, units: ArrayLike, rng: np.random.Generator) -> Interval:
-    return bootstrap_clustered(np.asarray(holds, float), units, rng=rng)
+    return bootstrap_clustered(
+        values_NS[given], np.asarray(units)[places], rng=rng, resamples=resamples
+    )

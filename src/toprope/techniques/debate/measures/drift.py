@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toprope.errors import UserError
-from toprope.statistics import Interval, bootstrap_clustered
+from toprope.statistics import RESAMPLES, Interval, bootstrap_clustered
 from toprope.techniques.debate.measures.judging import probability, units
 from toprope.techniques.debate.transcript import Transcript
 
@@ -27,7 +27,9 @@ class Drift:
     moved: tuple[Interval, ...]
 
 
-def drift(transcripts: Sequence[Transcript], *, rng: np.random.Generator) -> Drift:
+def drift(
+    transcripts: Sequence[Transcript], *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Drift:
     """
     Raises:
         UserError: the judge was asked once only, or not after the same rounds in all games.
@@ -45,6 +47,8 @@ def drift(transcripts: Sequence[Transcript], *, rng: np.random.Generator) -> Dri
 
     def means(values_NK: np.ndarray) -> tuple[Interval, ...]:
         names = units(transcripts)
-        return tuple(bootstrap_clustered(one_N, names, rng=rng) for one_N in values_NK.T)
+        return tuple(
+            bootstrap_clustered(one_N, names, rng=rng, resamples=resamples) for one_N in values_NK.T
+        )
 
     return Drift(asked, means(right_NK), means(steps_NK), means(np.abs(steps_NK)))

@@ -52,9 +52,18 @@ def paired(arms: Mapping[str, Sequence[Transcript]]) -> Paired:
     return Paired(tuple(arms), np.array(rows), tuple(known.values()))
 
 
-def gain(pairs: Paired, arm: str, over: str, *, rng: np.random.Generator) -> Interval:
+def gain(
+    pairs: Paired,
+    arm: str,
+    over: str,
+    *,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Interval:
     """The difference of two arms' accuracies, such as a protocol's over "blind"."""
-    return bootstrap_paired(pairs.of(arm), pairs.of(over), pairs.units, rng=rng)
+    return bootstrap_paired(
+        pairs.of(arm), pairs.of(over), pairs.units, rng=rng, resamples=resamples
+    )
 
 
 def share_closed(
@@ -64,10 +73,11 @@ def share_closed(
     blind: str = "blind",
     expert: str = "expert",
     rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Interval | None:
     """The share of the gap from blind to expert that an arm closes; None where that gap isn't clear
     of zero, and no share of it can be measured."""
-    return _of_gap(pairs, arm, blind, blind, expert, rng)
+    return _of_gap(pairs, arm, blind, blind, expert, rng, resamples)
 
 
 def share_difference(
@@ -78,9 +88,10 @@ def share_difference(
     blind: str = "blind",
     expert: str = "expert",
     rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Interval | None:
     """How much more of the gap one arm closes than another; None as for `share_closed`."""
-    return _of_gap(pairs, arm, other, blind, expert, rng)
+    return _of_gap(pairs, arm, other, blind, expert, rng, resamples)
 
 
 def _of_gap(
@@ -90,9 +101,10 @@ def _of_gap(
     blind: str,
     expert: str,
     rng: np.random.Generator,
+    resamples: int,
 ) -> Interval | None:
     """The difference of two arms' accuracies over the gap."""
-    if not ratio_is_measurable(gain(pairs, expert, blind, rng=rng)):
+    if not ratio_is_measurable(gain(pairs, expert, blind, rng=rng, resamples=resamples)):
         return None
     above_N = pairs.of(arm) - pairs.of(other)
     below_N = pairs.of(expert) - pairs.of(blind)
@@ -100,7 +112,7 @@ def _of_gap(
     above_G, below_G = (np.bincount(codes_N, weights=one) for one in (above_N, below_N))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios_R = np.concatenate(
-            [(w_RG @ above_G) / (w_RG @ below_G) for w_RG in draws(n, RESAMPLES, rng)]
+            [(w_RG @ above_G) / (w_RG @ below_G) for w_RG in draws(n, resamples, rng)]
         )
     low, high = expanded_percentile(ratios_R, LEVEL, n - 1)
     value = float(np.sum(above_N) / np.sum(below_N))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from toprope.errors import UserError
-from toprope.statistics import Interval, bootstrap_clustered
+from toprope.resampling import draws, expanded_percentile, unit_codes
+from toprope.statistics import LEVEL, RESAMPLES, Interval, bootstrap_clustered
 from toprope.techniques.debate.transcript import Transcript, Verdict
 
 FLOOR = 0.01
@@ -55,6 +56,7 @@ def mean(
     transcripts: Sequence[Transcript],
     *,
     rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """The mean of a score over games, which are those of all seatings.
 
@@ -62,12 +64,19 @@ def mean(
         UserError: fewer than two groups of questions.
     """
     values = [score(one) for one in transcripts]
-    return bootstrap_clustered(values, units(transcripts), rng=rng)
+    return bootstrap_clustered(values, units(transcripts), rng=rng, resamples=resamples)
 
 
-def accuracy(transcripts: Sequence[Transcript], *, rng: np.random.Generator) -> Interval:
+def accuracy(
+    transcripts: Sequence[Transcript], *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Interval:
     """The share of games in which the judge named the right answer."""
-    return mean(correct, transcripts, rng=rng)
+    return mean(correct, transcripts, rng=rng, resamples=resamples)
+
+
+def share_right(transcripts: Sequence[Transcript]) -> float:
+    """The accuracy, without its interval."""
+    return float(np.mean([correct(one) for one in transcripts]))
 
 
 def accuracy_bounds(transcripts: Sequence[Transcript]) -> tuple[float, float]:
@@ -108,8 +117,8 @@ def calibration_error(transcripts: Sequence[Transcript], *, bins: int = 10) -> f
     """Expected calibration error: the mean gap between sureness and accuracy over `reliability`'s
     ranges, each weighing its answers.
 
-    Naeini et al. 2015 (AAAI); Guo et al. 2017 (arXiv 1706.04599). It's never zero by chance alone,
-    so it has no interval here: compare it at the same number of answers.
+    Naeini et al. 2015 (AAAI); Guo et al. 2017 (arXiv 1706.04599). It's never zero by chance alone:
+    compare it at the same number of answers.
 
     Raises:
         UserError: no verdict has an answer.
@@ -119,3 +128,32 @@ def calibration_error(transcripts: Sequence[Transcript], *, bins: int = 10) -> f
         raise UserError("no verdict names an answer: there is no calibration to measure")
     total = sum(one.n for one in table)
     return sum(one.n * abs(one.confidence - one.accuracy) for one in table) / total
+
+
+def calibration(
+    transcripts: Sequence[Transcript],
+    *,
+    bins: int = 10,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """`calibration_error` with its interval over new questions, whole groups of them.
+
+    What chance adds to the error is in each resample once more: the interval lies high.
+
+    Raises:
+        UserError: no verdict has an answer, or there are fewer than two groups of those that have.
+    """
+    value = calibration_error(transcripts, bins=bins)
+    named = [one for one in transcripts if one.verdict.answer is not None]
+    codes_N, n = unit_codes(units(named), len(named))
+    sure_N = np.array([probability(one, one.verdict.answer or 0) for one in named])
+    gaps_N = sure_N - np.array([correct(one) for one in named])
+    places_N = np.minimum((sure_N * bins).astype(int), bins - 1)
+    gaps_GB, answers_G = np.zeros((n, bins)), np.bincount(codes_N)
+    np.add.at(gaps_GB, (codes_N, places_N), gaps_N)
+    errors_R = np.concatenate(
+        [np.abs(w_RG @ gaps_GB).sum(1) / (w_RG @ answers_G) for w_RG in draws(n, resamples, rng)]
+    )
+    low, high = expanded_percentile(errors_R, LEVEL, n - 1)
+    return Interval(value, low, high, LEVEL, n, "clustered bootstrap")

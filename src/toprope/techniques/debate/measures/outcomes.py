@@ -14,7 +14,7 @@ class Outcomes:
         turns, verdicts: how many of each outcome; verdicts are the last ones of games.
         unstated: verdicts that name an answer without probabilities.
         verified, unverified: quotes found in the passage, and not found.
-        tokens: that models read and wrote for turns and for all verdicts.
+        tokens, calls: of models, for turns and for all verdicts.
     """
 
     turns: Mapping[str, int]
@@ -23,17 +23,19 @@ class Outcomes:
     verified: int
     unverified: int
     tokens: int
+    calls: int
 
 
 def outcomes(transcripts: Sequence[Transcript]) -> Outcomes:
     turns = [turn for one in transcripts for turn in one.turns]
     last = [one.verdict for one in transcripts]
+    verdicts = [verdict for one in transcripts for verdict in one.verdicts]
     return Outcomes(
         turns=Counter(turn.outcome for turn in turns),
         verdicts=Counter(verdict.outcome for verdict in last),
         unstated=sum(not verdict.stated for verdict in last),
         verified=sum(turn.verified for turn in turns),
         unverified=sum(turn.unverified for turn in turns),
-        tokens=sum(turn.tokens for turn in turns)
-        + sum(verdict.tokens for one in transcripts for verdict in one.verdicts),
+        tokens=sum(one.tokens for one in (*turns, *verdicts)),
+        calls=sum(turn.calls for turn in turns) + len(verdicts),
     )

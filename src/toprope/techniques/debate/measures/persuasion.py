@@ -20,6 +20,7 @@ def slope(
     persuasiveness: Mapping[str, float],
     *,
     rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """The least-squares slope of judge accuracy over persuasiveness.
 
@@ -51,7 +52,7 @@ def slope(
     slopes_R = np.concatenate(
         [
             slopes((w_RG @ sums_AG.T) / (w_RG @ counts_G)[:, None])
-            for w_RG in draws(n, RESAMPLES, rng)
+            for w_RG in draws(n, resamples, rng)
         ]
     )
     low, high = expanded_percentile(slopes_R, LEVEL, n - 1)

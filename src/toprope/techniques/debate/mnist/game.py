@@ -85,6 +85,16 @@ class Games:
         return self.boards.count_N[self.image_G]
 
     @property
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[U] one game at each place (image and key), and [G] which of the places each is at.
+
+        Where two games are at one place, what follows is the same for both but for who wins.
+        """
+        place_G2 = np.column_stack([self.image_G.astype(np.uint64), self.key_G])
+        _, one_U, which_G = np.unique(place_G2, axis=0, return_index=True, return_inverse=True)
+        return one_U, which_G.reshape(-1)
+
+    @property
     def left(self) -> int:
         """How many pixels are to be revealed yet."""
         return self.pixels - self.revealed_GD.shape[1]
@@ -157,6 +167,11 @@ def start(
         np.zeros((len(image), 0), np.int64),
         pixels,
     )
+
+
+def games_of(rules: Sequence[Rules], repeats: int) -> int:
+    """How many games `start` makes of an image."""
+    return repeats * sum(CLASSES - 1 if one.precommit else 1 for one in rules)
 
 
 def honest_score(games: Games, wins_G: NDArray[np.bool_], rules: int) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from toprope.data.seeding import named_rng
 from toprope.progress import Progress
 from toprope.techniques.debate.mnist.agents import Agents
 from toprope.techniques.debate.mnist.boards import Boards
-from toprope.techniques.debate.mnist.game import Games, Rules, start
+from toprope.techniques.debate.mnist.game import Games, Rules, games_of, start
 from toprope.techniques.debate.mnist.judge import Judge
 from toprope.techniques.debate.mnist.playing import GAMES_AT_ONCE
 from toprope.techniques.debate.mnist.scoring import Scorer
@@ -73,21 +73,23 @@ def train_agents(
     optimizer = torch.optim.Adam(agents.parameters(), lr=settings.learning_rate)
     lessons: list[Lesson] = []
     losses = []
-    with (progress or Progress(quiet=True)).task("agents' self-play", settings.rounds) as task:
+    of_a_round = min(settings.games, len(boards) * games_of(rules, 1))
+    with (progress or Progress(quiet=True)).task(
+        "agents' self-play", settings.rounds * of_a_round
+    ) as task:
         for number in range(settings.rounds):
             every = start(boards, rules, pixels=judge.settings.pixels, seed=settings.seed + number)
-            take = min(settings.games, len(every))
             # By the size of the board: games that are searched together are of like width.
-            drawn = rng.choice(len(every), take, replace=False)
+            drawn = rng.choice(len(every), of_a_round, replace=False)
             drawn = drawn[np.argsort(boards.count_N[every.image_G[drawn]], kind="stable")]
-            for i in range(0, take, GAMES_AT_ONCE):
+            for i in range(0, of_a_round, GAMES_AT_ONCE):
                 games = every.part(drawn[i : i + GAMES_AT_ONCE])
                 own_moves = agents if number else None
                 lessons += _lessons(games, judge, own_moves, settings.search, rng)
+                task.advance(len(games))
             for _ in range(settings.passes):
                 loss = _one_pass(agents, lessons, optimizer, settings.batch, rng)
             losses.append(loss)
-            task.advance()
     agents.eval()
     return losses
 

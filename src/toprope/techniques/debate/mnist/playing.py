@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from toprope.progress import Progress
 from toprope.techniques.debate.mnist.boards import Boards
-from toprope.techniques.debate.mnist.game import Games, Rules, honest_score, start
+from toprope.techniques.debate.mnist.game import (
+    Games,
+    Rules,
+    games_of,
+    honest_score,
+    start,
+)
 from toprope.techniques.debate.mnist.judge import Judge
 from toprope.techniques.debate.mnist.ordering import first_actions
 from toprope.techniques.debate.mnist.scoring import Scorer, Verdicts
@@ -78,8 +84,7 @@ def play(
     games at a time.
     """
     rules, pixels = tuple(rules), judge.settings.pixels
-    games_an_image = repeats * sum(9 if one.precommit else 1 for one in rules)
-    images_at_once = max(1, GAMES_AT_ONCE // games_an_image)
+    images_at_once = max(1, GAMES_AT_ONCE // games_of(rules, repeats))
     # Boards of like size together, since arrays are as wide as the widest.
     by_size_N = np.argsort(boards.count_N, kind="stable")
     parts: list[Games] = []

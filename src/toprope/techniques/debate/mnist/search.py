@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from toprope.techniques.debate.mnist.game import Games
+from toprope.techniques.debate.mnist.last_move import last_move
 from toprope.techniques.debate.mnist.scoring import Verdicts
 from toprope.techniques.debate.mnist.tree import Forest
 
@@ -54,6 +55,9 @@ def search(games: Games, verdicts: Verdicts, settings: SearchSettings) -> Search
     """
     if games.left == 0:
         raise ValueError("the games are over: there is nothing to search for")
+    if games.left == 1:
+        counts = last_move(games, verdicts, settings.rollouts, settings.exploration)
+        return _best(games, *counts, settings)
     forest = Forest(games, verdicts, settings.rollouts, settings.exploration)
     forest.grow()
     return _best(games, forest.order_GM, forest.taken_GM, forest.won_GM, settings)

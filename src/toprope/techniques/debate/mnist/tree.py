@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toprope.techniques.debate.mnist.game import Games
+from toprope.techniques.debate.mnist.nodes import Ints, Nodes
 from toprope.techniques.debate.mnist.ordering import child_keys, completed, orders
-from toprope.techniques.debate.mnist.rows import Ints, Rows
 from toprope.techniques.debate.mnist.scoring import Verdicts
 
 _AHEAD = (
@@ -31,14 +31,15 @@ _REQUESTS_AT_ONCE = 2048
 
 
 class Forest:
-    """One tree a game; the first rows of `rows` are the roots', in the order of the games."""
+    """One tree a game, of games with two or more pixels left to reveal (for one, see `last_move`);
+    the first rows of `rows` are the roots', in the order of the games."""
 
     def __init__(self, games: Games, verdicts: Verdicts, rollouts: int, exploration: float) -> None:
         self.games, self.verdicts, self.rollouts = games, verdicts, rollouts
         self.exploration = np.float32(exploration)
         self.start_depth = games.revealed_GD.shape[1]
         self.M = int(games.count_G.max())
-        self.rows = Rows(2 * len(games), self.M, games.pixels)
+        self.rows = Nodes(2 * len(games), self.M, games.pixels)
         self._outcomes = np.zeros(1024, dtype=np.uint16)
         self._outcomes_used = 0
         self._share_of = np.float32(1) / (1 + np.arange(rollouts + 2)).astype(np.float32)
@@ -159,40 +160,20 @@ class Forest:
     def _plant(self) -> None:
         """The roots' rows, and the outcomes of their actions' first visits."""
         games = self.games
-        G = len(games)
-        rows_G = self._add_rows(np.arange(G), games.key_G, games.revealed_GD)
-        place_G2 = np.column_stack([games.image_G.astype(np.uint64), games.key_G])
+        rows_G = self._add_rows(np.arange(len(games)), games.key_G, games.revealed_GD)
         self.rows.known_PM[rows_G] = 0
-        _, one_U, which_G = np.unique(place_G2, axis=0, return_index=True, return_inverse=True)
-        self.rows.store_P[rows_G] = one_U[which_G.reshape(-1)]
+        one_U, which_G = games.places
+        self.rows.store_P[rows_G] = one_U[which_G]
         for row in one_U:
-            self._sow(int(row))
-        if games.left > 1:
-            rows_Q = np.repeat(one_U, self.rows.size_P[one_U])
-            actions_Q = np.concatenate(
-                [np.arange(size) for size in self.rows.size_P[one_U].tolist()]
-            )
-            limit_Q = self.rows.size_P[rows_Q] - 1
-            half_Q = self.rollouts // (2 * self.rows.size_P[rows_Q])
-            self._score(rows_Q, actions_Q, np.clip(half_Q, 1, limit_Q))
-            first_GM = self._outcomes[self.rows.offset_PM[self.rows.store_P[rows_G]]]
-        else:
-            self.rows.first_P[rows_G] = self.rows.first_P[self.rows.store_P[rows_G]]
-            first_GM = self._first_outcomes(rows_G)
-        self._begin(rows_G, first_GM)
-
-    def _sow(self, root: int) -> None:
-        """Room for the outcomes below a root."""
-        size = int(self.rows.size_P[root])
-        if self.games.left > 1:
+            size = int(self.rows.size_P[row])
             start = self._room(size * (size - 1))
-            self.rows.offset_PM[root, :size] = start + np.arange(size) * (size - 1)
-            return
-        start = self.rows.first_P[root] = self._room(size)
-        slots_L1 = self.rows.order_PM[root, :size, None].astype(np.int64)
-        revealed_LK = np.hstack([np.repeat(self.games.revealed_GD[root, None], size, 0), slots_L1])
-        image_L = np.repeat(self.games.image_G[root], size)
-        self._outcomes[start : start + size] = self.verdicts(image_L, revealed_LK)
+            self.rows.offset_PM[row, :size] = start + np.arange(size) * (size - 1)
+        rows_Q = np.repeat(one_U, self.rows.size_P[one_U])
+        actions_Q = np.concatenate([np.arange(size) for size in self.rows.size_P[one_U].tolist()])
+        limit_Q = self.rows.size_P[rows_Q] - 1
+        half_Q = self.rollouts // (2 * self.rows.size_P[rows_Q])
+        self._score(rows_Q, actions_Q, np.clip(half_Q, 1, limit_Q))
+        self._begin(rows_G, self._outcomes[self.rows.offset_PM[self.rows.store_P[rows_G]]])
 
     def _rows_below(self, now_A: Ints, rows_A: Ints, actions_A: Ints, at_A: Ints) -> Ints:
         """The rows of what actions lead to, which are made where there are none yet."""

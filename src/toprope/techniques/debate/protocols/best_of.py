@@ -8,11 +8,19 @@ preference model that is asked for the next word; `Persuasion` asks any judge.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from toprope.journal import key_of
 from toprope.techniques.debate.debaters import Debater, View
 from toprope.techniques.debate.judges import Hearing, Judge
 from toprope.techniques.debate.transcript import Turn, judged_on
+
+
+class Rating(NamedTuple):
+    """How persuasive a turn is, and the tokens that it took to find out."""
+
+    value: float
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,14 @@ class Persuasion:
     def fingerprint(self) -> str:
         return key_of("persuasion", self.judge.fingerprint)
 
-    async def __call__(self, view: View, turn: Turn) -> float:
+    async def __call__(self, view: View, turn: Turn) -> Rating:
         """0 where the judge gives none."""
         turns = judged_on((*view.turns, turn))
         hearing = Hearing(view.question.hidden(), view.seating, turns, view.round)
         verdict = await self.judge(hearing)
         if turn.position is None or not verdict.probabilities:
-            return 0.0
-        return verdict.probabilities[turn.position]
+            return Rating(0.0, verdict.tokens)
+        return Rating(verdict.probabilities[turn.position], verdict.tokens)
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class BestOf:
             return replace(await self.debater(view), by=self.name)
         drafts = await samples(self.debater, view, self.n)
         best = await most_persuasive(self.persuasion, view, drafts)
-        return replace(best, by=self.name, tokens=sum(turn.tokens for turn in drafts))
+        return replace(best, by=self.name)
 
 
 async def samples(debater: Debater, view: View, n: int) -> list[Turn]:
@@ -66,11 +74,18 @@ async def samples(debater: Debater, view: View, n: int) -> list[Turn]:
 
 
 async def most_persuasive(
-    persuasion: Callable[[View, Turn], Awaitable[float]], view: View, turns: Sequence[Turn]
+    persuasion: Callable[[View, Turn], Awaitable[Rating]], view: View, turns: Sequence[Turn]
 ) -> Turn:
-    """The best rated of those that say something, the first of equals; else the first."""
+    """The best rated of those that say something, the first of equals; else the first. Its tokens
+    and calls are those of all of them, and of their ratings."""
     said = [turn for turn in turns if turn.outcome in ("spoken", "cut") and turn.text]
-    if len(said) < 2:
-        return said[0] if said else turns[0]
-    scores = await asyncio.gather(*(persuasion(view, turn) for turn in said))
-    return said[scores.index(max(scores))]
+    ratings: list[Rating] = []
+    if len(said) > 1:
+        ratings = await asyncio.gather(*(persuasion(view, turn) for turn in said))
+    values = [rating.value for rating in ratings]
+    best = said[values.index(max(values))] if values else (said or turns)[0]
+    return replace(
+        best,
+        tokens=sum(turn.tokens for turn in turns) + sum(rating.tokens for rating in ratings),
+        calls=sum(turn.calls for turn in turns) + len(ratings),
+    )

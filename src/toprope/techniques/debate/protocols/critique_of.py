@@ -52,5 +52,9 @@ class CritiqueOf:
         )
         spoken = [replace(turn, kind=view.kind) for turn in mended]
         best = await most_persuasive(self.persuasion, view, [draft, *spoken])
-        tokens = sum(turn.tokens for turn in (draft, *critiques, *mended))
-        return replace(best, by=self.name, tokens=tokens)
+        return replace(
+            best,
+            by=self.name,
+            tokens=best.tokens + sum(turn.tokens for turn in critiques),
+            calls=best.calls + sum(turn.calls for turn in critiques),
+        )

@@ -4,42 +4,74 @@ Beside it stands what the judge believed after each pixel.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from toprope.report.figures import STACKED_BELOW
 from toprope.report.marks import line, mark, stroke
-from toprope.report.svg import drawing, element, label
+from toprope.report.svg import drawing, element, fit, label
 from toprope.techniques.debate.mnist.records import GameRecord, Reveal
 
 _CELL = 9.0
-_LEFT, _TOP = 12.0, 60.0
+_LEFT, _TOP = 4.0, 60.0
+_HEADING = 22.0
 _GAP = 60.0
-_CHART = 250.0
+_NAMES = 100.0
+_CHART_HEIGHT = 170.0
 _SMALL = 11.5
 
 
-def game_picture(game: GameRecord) -> Markup:
-    """The game as an SVG element; honest pixels are filled circles, the liar's hollow diamonds."""
-    side = len(game.image)
-    size = side * _CELL
-    chart_x = _LEFT + size + _GAP
+@dataclass(frozen=True)
+class _Place:
+    """Where the chart of beliefs stands."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+
+def game_picture(game: GameRecord, *, title: str = "", width: float = 680) -> Markup:
+    """The game as an SVG element; honest pixels are filled circles, the liar's hollow diamonds.
+
+    Args:
+        title: that stands over it already; by default it's drawn, and says what the debate is
+            about.
+        width: of the drawing; where it's narrow, the chart stands under the digit.
+    """
+    size = len(game.image) * _CELL
+    left = _LEFT + size + _GAP
+    beside = _Place(left, _TOP, width - left - _NAMES, size)
+    under = _Place(_LEFT + 12, _TOP + size + 80, width - _LEFT - 12 - _NAMES, _CHART_HEIGHT)
+    place = under if width < STACKED_BELOW else beside
     lie = "any other digit" if game.lie is None else str(game.lie)
-    title = f"A debate over a {game.truth}: the liar claims {lie}"
+    named = f"A debate over a {game.truth}: the liar claims {lie}"
+    heading = [] if title else [label(fit(named, width - _LEFT, 14), _LEFT, 18, size=14)]
     parts = [
-        label(title, _LEFT, 18, size=14),
-        label(f"{game.rules}; {_outcome(game)}", _LEFT, 35, size=_SMALL),
+        *heading,
+        label(fit(_rules(game), width - _LEFT, _SMALL), _LEFT, 35, size=_SMALL, class_="muted"),
         *_digit(game),
         *_revealed(game.reveals),
-        *_beliefs(game, chart_x, size),
+        *_beliefs(game, place),
         *_key(_TOP + size + 22),
     ]
+    above = _HEADING if title else 0.0
     return drawing(
-        *parts,
-        title=title,
+        element("g", *parts, transform=f"translate(0 {-above:g})"),
+        title=title or named,
         description=_in_words(game),
-        width=chart_x + _CHART + 80,
-        height=_TOP + size + 36,
+        width=width,
+        height=max(_TOP + size + 36, place.bottom + 26) - above,
     )
+
+
+def _rules(game: GameRecord) -> str:
+    return f"{game.rules}; {_outcome(game)}"
 
 
 def _outcome(game: GameRecord) -> str:
@@ -84,29 +116,29 @@ def _revealed(reveals: Sequence[Reveal]) -> list[Markup]:
     return [*marks, *numbers]
 
 
-def _beliefs(game: GameRecord, left: float, height: float) -> list[Markup]:
+def _beliefs(game: GameRecord, at: _Place) -> list[Markup]:
     """The judge's probability of the truth, and of the lie: of the likeliest other, where the liar
     hasn't committed to one."""
-    step = _CHART / max(1, len(game.reveals) - 1)
-    across = [left + k * step for k in range(len(game.reveals))]
+    step = at.width / max(1, len(game.reveals) - 1)
+    across = [at.left + k * step for k in range(len(game.reveals))]
 
     def up(shares: Sequence[float]) -> list[tuple[float, float]]:
-        return [(x, _TOP + height * (1 - p)) for x, p in zip(across, shares, strict=True)]
+        return [(x, at.top + at.height * (1 - p)) for x, p in zip(across, shares, strict=True)]
 
     truths = up([one.beliefs[game.truth] for one in game.reveals])
     lies = up([_of_lie(game, one) for one in game.reveals])
-    bottom = _TOP + height
+    right, bottom = at.left + at.width, at.bottom
     marks = [
         mark("result" if one.honest else "reference", x, bottom + 14, 3.5)
         for x, one in zip(across, game.reveals, strict=True)
     ]
     named_lie = "likeliest other" if game.lie is None else f"lie: {game.lie}"
     return [
-        line(left, bottom, left + _CHART, bottom, "axis"),
-        line(left, _TOP, left, bottom, "axis"),
-        label("1", left - 6, _TOP + 4, size=_SMALL, anchor="end"),
-        label("0", left - 6, bottom + 4, size=_SMALL, anchor="end"),
-        label("the judge's belief after each pixel", left, _TOP - 8, size=_SMALL),
+        line(at.left, bottom, right, bottom, "axis"),
+        line(at.left, at.top, at.left, bottom, "axis"),
+        label("1", at.left - 6, at.top + 4, size=_SMALL, anchor="end"),
+        label("0", at.left - 6, bottom + 4, size=_SMALL, anchor="end"),
+        label("the judge's belief after each pixel", at.left, at.top - 8, size=_SMALL),
         stroke(truths, "result", 2),
         stroke(lies, "control", 1.5, stroke_dasharray="5 4"),
         *_named(f"truth: {game.truth}", named_lie, truths[-1], lies[-1]),

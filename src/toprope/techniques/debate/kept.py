@@ -1,0 +1,91 @@
+"""What a study leaves among a run's artifacts, for its report and for other tools.
+
+The files are listed at the top of `rows.py`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from toprope.errors import UserError, unknown
+from toprope.files import write_text
+from toprope.run import ARTIFACTS
+from toprope.techniques.debate.transcript import Transcript
+
+SUMMARY = "summary.json"
+TRANSCRIPTS = "transcripts"
+
+
+def save(
+    folder: Path, transcripts: Mapping[str, Sequence[Transcript]], summary: Mapping[str, Any]
+) -> None:
+    """Writes a file of transcripts for each name, and the summary; files of other names go."""
+    for name, some in transcripts.items():
+        lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some)
+        write_text(folder / TRANSCRIPTS / f"{name}.jsonl", "".join(lines))
+    for path in (folder / TRANSCRIPTS).glob("*.jsonl"):
+        if path.stem not in transcripts:
+            path.unlink()
+    write_text(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+
+
+def summaries(artifacts: Path) -> dict[Path, dict[str, Any]]:
+    """Folder -> summary, of every text debate that finished among a run's artifacts."""
+    return {
+        path.parent: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(artifacts.glob(f"debate/*/{SUMMARY}"))
+    }
+
+
+def load(path: Path) -> Iterator[Transcript]:
+    """The transcripts of a file, in order.
+
+    Raises:
+        UserError: there's no such file, or a line of it is no transcript.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                yield _read(line, f"{path} line {number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't read {path}: {getattr(error, 'strerror', error)}") from None
+
+
+def files(place: Path, names: Sequence[str] = ()) -> list[Path]:
+    """The files of transcripts of a run's folder, or that file itself.
+
+    Args:
+        names: of arms; none: all.
+
+    Raises:
+        UserError: there are none, or none of such a name.
+    """
+    if place.is_file():
+        return [place]
+    folder = place / ARTIFACTS
+    found = [
+        path.parent / TRANSCRIPTS / f"{name}.jsonl"
+        for path, summary in ((one / SUMMARY, s) for one, s in summaries(folder).items())
+        for name in summary["transcripts"]
+    ]
+    if not found:
+        raise UserError(
+            f"no debates in {place}: name the folder of a run of 'toprope debate text', or a file "
+            "of transcripts"
+        )
+    known = {path.stem for path in found}
+    for name in names:
+        if name not in known:
+            raise unknown("protocol", name, known, where=str(place))
+    return [path for path in found if not names or path.stem in names]
+
+
+def _read(line: str, where: str) -> Transcript:
+    try:
+        return Transcript.of_json(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"{where} is no transcript of a debate: {said}") from None

@@ -1,0 +1,118 @@
+"""Pairs to learn from: the best and the worst of what a debater might have said in a turn, where
+the judge takes them differently enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from toprope.errors import UserError
+from toprope.models.local import Message
+from toprope.techniques.debate.self_play.dpo import Preference
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """What might have been said in one turn.
+
+    Attributes:
+        question, unit: its id, and what it's resampled with.
+        position: the option argued for.
+        honest: whether it's the right one.
+        prompt: what the debater was asked.
+        texts: the drafts that say something, as they're learned.
+        ratings: of each, the judge's probability of the position after it.
+        n: drafts in all.
+    """
+
+    question: str
+    unit: str
+    speaker: str
+    position: int
+    round: int
+    honest: bool
+    prompt: str
+    texts: tuple[str, ...]
+    ratings: tuple[float, ...]
+    n: int
+
+    @property
+    def spread(self) -> float:
+        """Between the best rating and the worst; 0 where there are none."""
+        return max(self.ratings, default=0.0) - min(self.ratings, default=0.0)
+
+    def pair(self, margin: float) -> Pair | None:
+        """The best and the worst, the first of equals; None where they're rated alike, or nearer to
+        each other than the margin."""
+        if not self.spread or self.spread < margin:
+            return None
+        best, worst = (self.ratings.index(of(self.ratings)) for of in (max, min))
+        return Pair(self, self.texts[best], self.texts[worst])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The draft that a debater learns to prefer, and the one that it's preferred to."""
+
+    drafts: Drafts
+    chosen: str
+    rejected: str
+
+    @property
+    def preference(self) -> Preference:
+        return Preference(asked(self.drafts.prompt), self.chosen, self.rejected)
+
+    @property
+    def longer(self) -> int:
+        """How many words more the chosen one has."""
+        return len(self.chosen.split()) - len(self.rejected.split())
+
+    def as_json(self) -> dict[str, Any]:
+        """For readers and other tools."""
+        of = self.drafts
+        return {
+            "question": of.question,
+            "speaker": of.speaker,
+            "position": of.position,
+            "honest": of.honest,
+            "round": of.round,
+            "prompt": of.prompt,
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+            "ratings": [max(of.ratings), min(of.ratings)],
+        }
+
+
+def asked(prompt: str) -> tuple[Message, ...]:
+    """The messages that a debater is given, at play and in training."""
+    return ({"role": "user", "content": prompt},)
+
+
+def as_many(
+    some: Mapping[str, Sequence[Pair]],
+    *,
+    most: int | None,
+    rng: Callable[[str], np.random.Generator],
+) -> dict[str, list[Pair]]:
+    """As many pairs of each protocol, drawn where it has more, in their order.
+
+    Args:
+        most: of each.
+
+    Raises:
+        UserError: one has none.
+    """
+    if none := [name for name, pairs in some.items() if not pairs]:
+        raise UserError(
+            f"no two drafts of a turn of {none[0]} are rated as far apart as `margin` asks for: "
+            "give a smaller margin, more drafts or a higher temperature, or take another judge"
+        )
+    n = min(map(len, some.values()))
+    n = n if most is None else min(n, most)
+    return {
+        name: [pairs[i] for i in sorted(rng(name).choice(len(pairs), n, replace=False))]
+        for name, pairs in some.items()
+    }
