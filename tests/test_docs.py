@@ -14,6 +14,11 @@ import yaml
 from toprope.cli import main
 from toprope.data.config import DatasetConfig
 from toprope.ladder.config import make_ladder
+from toprope.techniques.debate.arms import KINDS as PROTOCOLS
+from toprope.techniques.debate.arms import VARIANTS
+from toprope.techniques.debate.mnist.study import SparseMnist
+from toprope.techniques.debate.self_play.study import SelfPlay
+from toprope.techniques.debate.study import Debate
 from toprope.techniques.interpretability.dictionaries.kinds import KINDS
 from toprope.techniques.interpretability.labels.naming import SCORERS
 from toprope.techniques.interpretability.study import Interpretability
@@ -98,12 +103,17 @@ STUDY_PAGES = {
     "weak-to-strong": WeakToStrong,
     "red-teaming": RedTeam,
     "interpretability": Interpretability,
+    "debate, of `toprope debate text`": Debate,
+    "debate, of `toprope debate self-play`": SelfPlay,
+    "debate, of `toprope debate mnist`": SparseMnist,
 }
+"""The page, and where it has several tables of settings, the rest of a table's title."""
 
 
 def settings_table(page: str) -> dict[str, tuple[str, str]]:
-    text = (ROOT / "docs/techniques" / f"{page}.md").read_text()
-    table = text.split("## Settings")[1].split("\n## ")[0]
+    name, _, of = page.partition(", ")
+    text = (ROOT / "docs/techniques" / f"{name}.md").read_text()
+    table = text.split(f"## Settings {of}".strip() + "\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
     return {name: (default, about) for name, default, about in rows}
 
@@ -122,6 +132,13 @@ def test_the_settings_table_is_the_studys_own(page: str):
         else:
             values = field.default if isinstance(field.default, tuple) else (field.default,)
             assert default == ", ".join(f"`{value}`" for value in values), name
+
+
+def test_every_protocol_is_described():
+    page = (ROOT / "docs/techniques/debate.md").read_text()
+    table = page.split("## Protocols")[1].split("\n## ")[0]
+    named = re.findall(r"^\| `([\w.]+)`", table, re.MULTILINE)
+    assert named == [*PROTOCOLS, *(f"..._{name}_N" for name in VARIANTS)]
 
 
 def test_every_attack_is_described():
