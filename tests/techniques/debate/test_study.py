@@ -251,7 +251,7 @@ def test_one_group_of_questions_is_told_before_anything_is_played(run, tmp_path:
     row = {"passage": "One passage.", "options": ["a", "b"], "answer": "a"}
     path = tmp_path / "one.jsonl"
     path.write_text("".join(json.dumps(row | {"question": f"Q{i}?"}) + "\n" for i in range(4)))
-    with pytest.raises(UserError, match="all 4 are of one group"):
+    with pytest.raises(UserError, match="4 in 1 group, and 'debate' needs 2"):
         run(questions=f"file:{path}?passage=passage&options=options")
     assert not judge.heard
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any, ClassVar, Literal, Self
@@ -17,28 +16,27 @@ from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import is_served
-from toprope.study import Study
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.arms import KINDS, Arm, Rules, arms
 from toprope.techniques.debate.casting import Judging, Parts, judging_of, make_cast
 from toprope.techniques.debate.contest import Contest, Fit, Outcome
 from toprope.techniques.debate.judges import Judge
 from toprope.techniques.debate.measuring import Measures
-from toprope.techniques.debate.reading import load_questions
 from toprope.techniques.debate.room import with_room
-from toprope.techniques.debate.running import check_ids
 from toprope.techniques.debate.sets import QuestionSet
+from toprope.techniques.debate.text_study import TextStudy
 from toprope.techniques.debate.transcript import Transcript
 
 PLAYED_BY = ("prompts", "protocols", "debaters.py", "judges.py", "parsing.py", "quotes.py")
 """What games come from, beside their settings: another version of it plays them again."""
 
 
-class Debate(Study):
+class Debate(TextStudy):
     """Does a debate make a weaker judge right? Stronger models that read a passage argue before a
     judge that doesn't, under each protocol on the same questions."""
 
     name: ClassVar[str] = "debate"
+    groups: ClassVar[int] = 2
 
     overseer: str = Field(description="the judge: a local model, or a served one")
     target: str = Field(description="the model that debates, on every side")
@@ -166,11 +164,8 @@ class Debate(Study):
     def models(self) -> list[str]:
         return list(dict.fromkeys(filter(None, (self.overseer, self.target, self.rater))))
 
-    def datasets(self, lab: Lab) -> list[str]:
-        return [self._questions(lab).fingerprint]
-
     def run(self, lab: Lab) -> Iterator[Evidence]:
-        everything = self._questions(lab)
+        everything = self.asked(lab)
         cast = make_cast(lab, self.arms, self.parts(lab))
         everything = with_room(everything, self.arms, cast, self.rules, split=self.split)
         training, measured = self._parted(everything, lab)
@@ -194,22 +189,6 @@ class Debate(Study):
         yield from evidence
 
     # --- what there is ---
-
-    def _questions(self, lab: Lab) -> QuestionSet:
-        found = load_questions(
-            self.questions,
-            data_dir=lab.data_dir,
-            limit=self.limit,
-            seed=lab.seed,
-            progress=lab.show,
-        )
-        check_ids(found.questions)
-        if len({question.unit for question in found.questions}) < 2:
-            raise UserError(
-                f"questions '{found.name}': all {len(found)} are of one group, and an interval "
-                "needs two or more: take more questions, or name a finer group"
-            )
-        return found
 
     def _parted(self, everything: QuestionSet, lab: Lab) -> tuple[QuestionSet | None, QuestionSet]:
         """What the judge learns from, and what all arms are measured on."""
@@ -236,7 +215,7 @@ class Debate(Study):
             lab.show.say(f"training a judge of {arm.name}")
             model = lab.local(self.overseer)
             made = fit_judge(model, lessons, seed=lab.seed, progress=lab.show)
-            save_judge(made, lab.artifact(*self._folder, "judges", arm.name, ABOUT).parent)
+            save_judge(made, lab.artifact(*self.kept_in, "judges", arm.name, ABOUT).parent)
             return made
 
         return fit
@@ -272,33 +251,17 @@ class Debate(Study):
         """Of games, each under all that decides it: a study with other settings takes over those
         that it shares."""
         settings = {"code": _version(), "precision": lab.precision}
-        return lab.journal("/".join((*self._folder, "journal")), settings, what="study")
-
-    @property
-    def _folder(self) -> tuple[str, str]:
-        """Among the run's artifacts: of this judge and these debaters on these questions."""
-        who = json.dumps([self.overseer, self.target, self.questions])
-        return self.name, hashlib.sha256(who.encode()).hexdigest()[:8]
+        return lab.journal("/".join((*self.kept_in, "journal")), settings, what="study")
 
     # --- what comes of it ---
 
     def _measures(self, lab: Lab, outcome: Outcome, measured: QuestionSet) -> Measures:
-        ids = json.dumps([question.id for question in measured.questions])
         return Measures(
             outcome=outcome,
             arms=self.arms,
             headline=self.chosen,
             about=measured.about,
-            fields={
-                "study": self.name,
-                "overseer": self.overseer,
-                "target": self.target,
-                "dataset": measured.name,
-                "split": hashlib.sha256(ids.encode()).hexdigest(),
-                "seed": lab.seed,
-                "truth": "ground_truth",
-                "config_hash": self.config_hash,
-            },
+            fields=self.row_fields(lab, measured),
             rng=lambda *of: lab.rng(self.name, "bootstrap", *of),
             resamples=self.resamples,
         )
@@ -309,21 +272,12 @@ class Debate(Study):
         }
         transcripts |= {f"{name}_untrained": some for name, some in outcome.untrained.items()}
         transcripts |= {f"{kind}_cross_play": some for kind, some in outcome.cross.items()}
-        summary = {
-            "overseer": self.overseer,
-            "target": self.target,
-            "questions": self.questions,
-            "dataset": questions.name,
-            "notes": list(questions.provenance.notes),
-            "settings": self.model_dump(mode="json"),
-            "config_hash": self.config_hash,
-            "seed": lab.seed,
+        summary = self.summary(lab, questions) | {
             "headline": self.chosen.name if self.chosen else None,
             "arms": found.summaries(),
             "transcripts": list(transcripts),
-            "about": {key: dict(value) for key, value in questions.about.items()},
         }
-        kept.save(lab.artifact(*self._folder, kept.SUMMARY).parent, transcripts, summary)
+        kept.save(lab.artifact(*self.kept_in, kept.SUMMARY).parent, transcripts, summary)
 
 
 def _version() -> str:

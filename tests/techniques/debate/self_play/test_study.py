@@ -175,7 +175,7 @@ def test_what_can_not_be_done_is_said_first(
         run(tmp_path, target="openai/gpt-4o")
     with pytest.raises(UserError, match="let it judge by 'chat'"):
         run(tmp_path, overseer="openai/gpt-4o", judge="letters")
-    with pytest.raises(UserError, match="too few groups"):
+    with pytest.raises(UserError, match="'self_play' needs 4 groups or more"):
         run(tmp_path, questions="passages?size=2")
     with pytest.raises(UserError, match="whole sentence or more: give more max_tokens than 1"):
         run(tmp_path, max_tokens=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -10,32 +9,31 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.files import write_text
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
-from toprope.study import Study, code_version
+from toprope.study import code_version
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.arms import CONTROLS, Rules, arms
 from toprope.techniques.debate.casting import Parts, judging_of, make_cast
-from toprope.techniques.debate.reading import load_questions
 from toprope.techniques.debate.room import with_room
 from toprope.techniques.debate.rows import Rows
-from toprope.techniques.debate.running import check_ids
 from toprope.techniques.debate.self_play.dpo import DpoSettings, check_installed
 from toprope.techniques.debate.self_play.loop import Loop, Stage
 from toprope.techniques.debate.self_play.rows import CONSULTANCY, DEBATE, SelfPlayRows
 from toprope.techniques.debate.sets import QuestionSet
+from toprope.techniques.debate.text_study import TextStudy
 
 
-class SelfPlay(Study):
+class SelfPlay(TextStudy):
     """Does training debaters to win make their judge more accurate? They learn from the best and
     the worst of what they might have said; consultants, as the control, learn the same way."""
 
     name: ClassVar[str] = "self_play"
+    groups: ClassVar[int] = 4
 
     overseer: str = Field(description="the judge, who also rates what might be said")
     target: str = Field(description="the model that is trained to debate: a local one")
@@ -119,12 +117,9 @@ class SelfPlay(Study):
     def models(self) -> list[str]:
         return list(dict.fromkeys((self.overseer, self.target)))
 
-    def datasets(self, lab: Lab) -> list[str]:
-        return [self._questions(lab).fingerprint]
-
     def run(self, lab: Lab) -> Iterator[Evidence]:
         check_installed()
-        everything = self._questions(lab)
+        everything = self.asked(lab)
         rules = Rules(self.rounds, self.order)
         every = arms((*CONTROLS, DEBATE, CONSULTANCY), rules)
         cast = make_cast(lab, every, self._parts(lab))
@@ -145,7 +140,7 @@ class SelfPlay(Study):
                 most=self.pairs,
                 duels=self.duels,
                 concurrency=self.concurrency,
-                folder=self._folder,
+                folder=self.kept_in,
             )
             stages = list(self._told(lab, loop))
             evidence = list(self._rows(lab, stages, test).evidence())
@@ -154,22 +149,6 @@ class SelfPlay(Study):
         yield from evidence
 
     # --- what there is ---
-
-    def _questions(self, lab: Lab) -> QuestionSet:
-        found = load_questions(
-            self.questions,
-            data_dir=lab.data_dir,
-            limit=self.limit,
-            seed=lab.seed,
-            progress=lab.show,
-        )
-        check_ids(found.questions)
-        if len({question.unit for question in found.questions}) < 4:
-            raise UserError(
-                f"questions '{found.name}': too few groups of them for a training and a test part "
-                "of two or more each: take more questions, or name a finer group"
-            )
-        return found
 
     def _parts(self, lab: Lab) -> Parts:
         return Parts(
@@ -208,13 +187,7 @@ class SelfPlay(Study):
         """Of games and drafts, each under all that decides it: a study with other settings takes
         over those that it shares."""
         settings = {"code": code_version("toprope.techniques.debate"), "precision": lab.precision}
-        return lab.journal("/".join((*self._folder, "journal")), settings, what="self-play")
-
-    @property
-    def _folder(self) -> tuple[str, str]:
-        """Among the run's artifacts: of this judge and this model on these questions."""
-        who = json.dumps([self.overseer, self.target, self.questions])
-        return self.name, hashlib.sha256(who.encode()).hexdigest()[:8]
+        return lab.journal("/".join((*self.kept_in, "journal")), settings, what="self-play")
 
     # --- what comes of it ---
 
@@ -226,18 +199,11 @@ class SelfPlay(Study):
             yield stage
 
     def _rows(self, lab: Lab, stages: Sequence[Stage], test: QuestionSet) -> SelfPlayRows:
-        ids = json.dumps([question.id for question in test.questions])
-        fields = {
-            "study": self.name,
-            "overseer": self.overseer,
-            "target": self.target,
-            "dataset": test.name,
-            "split": hashlib.sha256(ids.encode()).hexdigest(),
-            "seed": lab.seed,
-            "truth": "ground_truth",
-            "config_hash": self.config_hash,
-        }
-        rows = Rows(fields, lambda *of: lab.rng(self.name, "bootstrap", *of), self.resamples)
+        rows = Rows(
+            self.row_fields(lab, test),
+            lambda *of: lab.rng(self.name, "bootstrap", *of),
+            self.resamples,
+        )
         return SelfPlayRows(rows, stages, test.about)
 
     def _keep(
@@ -249,7 +215,7 @@ class SelfPlay(Study):
         test: QuestionSet,
     ) -> None:
         """The files that `rows.py` lists."""
-        folder = lab.artifact(*self._folder, kept.SUMMARY).parent
+        folder = lab.artifact(*self.kept_in, kept.SUMMARY).parent
         transcripts = {stage.name: stage.transcripts for stage in stages}
         transcripts |= {f"{stage.name}_duel": stage.duel for stage in stages if stage.duel}
         lessons: dict[str, Any] = {}
@@ -265,20 +231,11 @@ class SelfPlay(Study):
                 "turns": len(lesson.drafts),
                 **asdict(lesson.trained),
             }
-        summary = {
-            "overseer": self.overseer,
-            "target": self.target,
-            "questions": self.questions,
-            "dataset": questions.name,
-            "notes": list(questions.provenance.notes),
-            "settings": self.model_dump(mode="json"),
-            "config_hash": self.config_hash,
-            "seed": lab.seed,
+        summary = self.summary(lab, questions) | {
             "training": len(training),
             "test": len(test),
             "transcripts": list(transcripts),
             "lessons": lessons,
-            "about": {key: dict(value) for key, value in questions.about.items()},
         }
         for path in (folder / "pairs").glob("*.jsonl"):
             if path.stem not in lessons:
