@@ -271,6 +271,7 @@ class Safeguards(Study):
         sets = await self._with_synthesised(lab, sets, journal)
         loop = self._loop(lab, front, sets)
         await loop.collect(unlike_groups(before, sets.test, lab.local(EMBEDDER)))
+        self._check_enough(0, loop.exchanges)  # some didn't get an answer
         loop.train()
         for number in range(1, self.rounds + 1):
             through = await loop.attack(number, self.round_queries)
@@ -342,12 +343,11 @@ class Safeguards(Study):
         written = 0
         if self.overseer != NOBODY:
             written = self.each * len(load_constitution(self._constitution).harmless)
-        check_enough(
-            sum(map(len, sets.harmless)) + written,
-            before,
-            self.budget,
-            self.escalation if len(NEEDS[self.guard]) > 1 else None,
-        )
+        self._check_enough(sum(map(len, sets.harmless)) + written, before)
+
+    def _check_enough(self, requests: int, before: Sequence[Exchange]) -> None:
+        two_stages = len(NEEDS[self.guard]) > 1
+        check_enough(requests, before, self.budget, self.escalation if two_stages else None)
 
     @property
     def kind(self) -> str:
