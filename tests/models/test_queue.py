@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from toprope.models import generation
 from toprope.models import queue as queue_module
 from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
@@ -188,7 +189,7 @@ def test_several_requests_of_one_call_come_back_in_order(queue: BatchQueue) -> N
 def test_a_batch_keeps_to_the_token_budget(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "TOKEN_BUDGET", 8)  # a call has two: its prompt, its answer
+    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)  # a call has two: its prompt, its answer
 
     assert asyncio.run(ask_many(queue, 10)) == [str(i) for i in range(10)]
     assert model.sizes == [4, 4, 2]

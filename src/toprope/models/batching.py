@@ -41,7 +41,8 @@ def left_padded(
     ids_BT = torch.full((len(rows), max(map(len, rows))), pad, dtype=torch.long)
     mask_BT = torch.zeros_like(ids_BT)
     for i, row in enumerate(rows):
-        ids_BT[i, -len(row) :] = torch.tensor(row)
-        mask_BT[i, -len(row) :] = 1
+        at = ids_BT.shape[1] - len(row)
+        ids_BT[i, at:] = torch.tensor(row, dtype=torch.long)
+        mask_BT[i, at:] = 1
     positions_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
     return ids_BT.to(device), mask_BT.to(device), positions_BT.to(device)

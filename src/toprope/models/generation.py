@@ -5,7 +5,7 @@ neither the other rows nor the order of the batch changes an answer. Rows that h
 batch, and their cache with them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toprope.models.batching import left_padded
 from toprope.models.capturing import captured
 from toprope.models.keys_values import as_argument
+from toprope.models.shared_prefix import begin, near_batches
 
 TOKEN_BUDGET = 8192
 """Prompt and answer tokens of a batch, padding included; it bounds the memory of the key-value
@@ -110,6 +110,13 @@ class _Row:
     text: str = ""
 
 
+def in_batches(requests: Sequence[Request]) -> Iterator[list[int]]:
+    """Which requests are answered together, as indices."""
+    prompts = [request.tokens for request in requests]
+    lengths = [len(request.tokens) + request.max_tokens for request in requests]
+    return near_batches(prompts, lengths, budget=TOKEN_BUDGET)
+
+
 @torch.inference_mode()
 def decode(
     module: Any, tokenizer: Any, requests: Sequence[Request], blocks: nn.ModuleList | None = None
@@ -137,10 +144,14 @@ def _decode(
 
     rows = [_Row(request, np.random.default_rng(request.seed)) for request in requests]
     ends = end_tokens(module, tokenizer)
-    ids_BT, mask_BT, positions_BT = left_padded(
-        [request.tokens for request in requests], tokenizer.pad_token_id, module.device
-    )
     cache = DynamicCache(config=module.config)
+    ids_BT, mask_BT, positions_BT = begin(
+        module,
+        cache,
+        [request.tokens for request in requests],
+        tokenizer.pad_token_id,
+        [_read_first(one) if one.watch else 1 for one in requests],
+    )
     keys_values = as_argument(module, cache)
     live = list(rows)
     while True:
@@ -215,18 +226,19 @@ def _watch(states: Mapping[int, Tensor], rows: Sequence[_Row], tokenizer: Any) -
         watch = row.request.watch
         if watch is None or row.stopped:
             continue
-        new = 1 if row.tokens else _read_first(row.request, watch)
+        new = 1 if row.tokens else _read_first(row.request)
         x_TF = torch.cat([states[layer][i, -new:] for layer in watch.layers], dim=1)
         if watch.read(x_TF.float().cpu().numpy()):
             row.stopped = "flagged"
             row.text = tokenizer.decode(row.tokens, skip_special_tokens=True)
 
 
-def _read_first(request: Request, watch: StateWatch) -> int:
-    """How many of the prompt's last positions."""
+def _read_first(request: Request) -> int:
+    """How many of the prompt's last positions its watch is shown."""
+    assert request.watch is not None
     n = len(request.tokens)
     at = n if request.answer_at is None else request.answer_at
-    return n - max(0, at - watch.before)
+    return n - max(0, at - request.watch.before)
 
 
 def _note_logprobs(

@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from toprope.errors import UserError
 from toprope.models import activations, finetune, generation
 from toprope.models.adapters import Adapter, Lora
-from toprope.models.batching import batches
 from toprope.models.hooks import changed
 from toprope.models.options import option_scores
 from toprope.models.placement import placement
@@ -253,10 +252,9 @@ class LocalModel:
     ) -> list[generation.Completion]:
         """`generate` for requests that each have their own settings."""
         self._needs_decoder("generate text")
-        lengths = [len(request.tokens) + request.max_tokens for request in requests]
         answers: dict[int, generation.Completion] = {}
         with (progress or Progress(quiet=True)).task("generating", len(requests)) as task:
-            for rows in batches(lengths, budget=generation.TOKEN_BUDGET):
+            for rows in generation.in_batches(requests):
                 batch = [requests[i] for i in rows]
                 with self.turn:
                     blocks = self.blocks if any(one.watch for one in batch) else None

@@ -24,8 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from weakref import WeakSet, WeakValueDictionary
 
-from toprope.models.batching import batches
-from toprope.models.generation import TOKEN_BUDGET, Completion, Request
+from toprope.models.generation import Completion, Request, in_batches
 from toprope.models.local import LocalModel
 
 WAIT_SECONDS = 0.02
@@ -127,8 +126,7 @@ class BatchQueue:
 
     def _work(self) -> None:
         while calls := self._collect():
-            lengths = [len(call.request.tokens) + call.request.max_tokens for call in calls]
-            for rows in batches(lengths, budget=TOKEN_BUDGET):
+            for rows in in_batches([call.request for call in calls]):
                 self._answer([calls[i] for i in rows])
 
     def _collect(self) -> list[_Call]:

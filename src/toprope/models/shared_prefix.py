@@ -1,0 +1,184 @@
+"""Prompts that begin alike are read once: what they share first, then what each has of its own.
+
+Speeches on one passage, questions behind the same examples, requests in the same frame: most of
+what such prompts hold is the same. The keys and values of what a group shares are computed in one
+row and copied to its members (Juravsky et al. 2024, arXiv 2402.05099, section 3).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toprope.models.batching import batches, left_padded
+from toprope.models.keys_values import as_argument
+
+NEAR = 64
+"""Prompts a group has at most: what is tried grows with it."""
+
+WORTH = 0.8
+"""Tokens to read, as a share of those without sharing, at which it begins to be done: a second pass
+has a cost of its own."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    Attributes:
+        members: indices of prompts.
+        shared: tokens that they begin with alike.
+    """
+
+    members: list[int]
+    shared: int
+
+
+def groups(
+    prompts: Sequence[list[int]],
+    own: Sequence[int] | None = None,
+    lengths: Sequence[int] | None = None,
+) -> list[Group]:
+    """Every prompt in one group, so that the fewest tokens are left to read, the padding of a group
+    to its longest member included.
+
+    Args:
+        prompts: token ids.
+        own: of each prompt, how many of its last tokens aren't to be shared, 1 or more; none: 1.
+        lengths: that are padded; none: the prompts' own.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: prompts[i])
+    most = [len(prompts[i]) - (own[i] if own else 1) for i in order]
+    alike = [_alike(prompts[a], prompts[b]) for a, b in pairwise(order)]
+    long = [lengths[i] if lengths else len(prompts[i]) for i in order]
+    saved, began, shares = [0], [0], [0]
+    for end in range(1, len(order) + 1):
+        # The last group has the prompts from `at` to `end`.
+        best = saved[-1], end - 1, 0
+        shared, longest, total = most[end - 1], long[end - 1], long[end - 1]
+        for at in range(end - 2, max(-1, end - 1 - NEAR), -1):
+            shared = min(shared, most[at], alike[at])
+            if shared <= 0:
+                break
+            longest, total, n = max(longest, long[at]), total + long[at], end - at
+            saves = (n - 1) * shared - (n * longest - total)
+            best = max(best, (saved[at] + saves, at, shared))
+        saved.append(best[0])
+        began.append(best[1])
+        shares.append(best[2])
+    found, end = [], len(order)
+    while end > 0:
+        found.append(Group(order[began[end] : end], shares[end]))
+        end = began[end]
+    return found[::-1]
+
+
+def near_batches(
+    prompts: Sequence[list[int]], lengths: Sequence[int], *, budget: int
+) -> Iterator[list[int]]:
+    """As `batches`, with prompts that begin alike beside each other.
+
+    Args:
+        lengths: of prompts and answers.
+    """
+    place = [0] * len(prompts)
+    found = groups(prompts, lengths=lengths)
+    found.sort(key=lambda group: -max(lengths[i] for i in group.members))
+    for order, group in enumerate(found):
+        for i in group.members:
+            place[i] = order
+    longest = [max(lengths[i] for i in found[at].members) for at in place]
+    in_order = sorted(range(len(prompts)), key=lambda i: (place[i], -lengths[i]))
+    for some in batches([longest[i] for i in in_order], budget=budget):
+        yield [in_order[i] for i in some]
+
+
+def begin(
+    module: Any, cache: Any, prompts: Sequence[list[int]], pad: int, own: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is left to read of the prompts, after what they share was read into the cache.
+
+    Args:
+        cache: an empty one.
+        own: as for `groups`.
+
+    Returns:
+        Token ids [B, T], the mask [B, P + T] of those and of the P positions in the cache, and
+        positions [B, T].
+    """
+    found, read = _cheapest(prompts, groups(prompts, own), max(own))
+    whole = len(prompts) * max(map(len, prompts))
+    if read > WORTH * whole or not _can_be_split(cache, prompts, found):
+        return left_padded(prompts, pad, module.device)
+
+    heads = [prompts[group.members[0]][: group.shared] for group in found]
+    ids_GP, mask_GP, positions_GP = left_padded(heads, pad, module.device)
+    module(
+        input_ids=ids_GP,
+        attention_mask=mask_GP,
+        position_ids=positions_GP,
+        use_cache=True,
+        logits_to_keep=1,
+        **as_argument(module, cache),
+    )
+    group_of = torch.empty(len(prompts), dtype=torch.long)
+    for g, group in enumerate(found):
+        group_of[group.members] = g
+    group_of = group_of.to(module.device)
+    cache.batch_select_indices(group_of)
+    before_B = torch.tensor([group.shared for group in found], device=module.device)[group_of]
+    tails = [prompt[n:] for prompt, n in zip(prompts, before_B.tolist(), strict=True)]
+    ids_BT, mask_BT, positions_BT = left_padded(tails, pad, module.device)
+    mask_BPT = torch.cat([mask_GP[group_of], mask_BT], dim=1)
+    return ids_BT, mask_BPT, positions_BT + before_B[:, None]
+
+
+def _cheapest(
+    prompts: Sequence[list[int]], found: Sequence[Group], least: int
+) -> tuple[list[Group], int | float]:
+    """The groups that take the fewest tokens to read in two padded passes, and how many.
+
+    All but the last few tokens of a prompt that shares too little are read by itself in the first
+    pass, so that it doesn't lengthen the second for all others.
+
+    Args:
+        least: tokens of each prompt that the second pass has to read.
+    """
+    best: tuple[list[Group], int | float] = [], math.inf
+    for rest in sorted({max(least, _rest(prompts, group)) for group in found if group.shared}):
+        some: list[Group] = []
+        for group in found:
+            if group.shared and _rest(prompts, group) <= rest:
+                some.append(group)
+            else:
+                some += [Group([i], max(0, len(prompts[i]) - rest)) for i in group.members]
+        read = len(some) * max(group.shared for group in some) + len(prompts) * rest
+        if read < best[1]:
+            best = some, read
+    return best
+
+
+def _rest(prompts: Sequence[list[int]], group: Group) -> int:
+    """Tokens of a group's longest prompt that aren't shared."""
+    return max(len(prompts[i]) for i in group.members) - group.shared
+
+
+def _alike(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two prompts begin with alike."""
+    for n, (one, other) in enumerate(zip(a, b, strict=False)):
+        if one != other:
+            return n
+    return min(len(a), len(b))
+
+
+def _can_be_split(cache: Any, prompts: Sequence[list[int]], found: Sequence[Group]) -> bool:
+    """Whether the cache keeps every position as it is: padding between two parts of a prompt would
+    fill a sliding window, and a state that is carried on can't leave it out."""
+    if any(cache.is_linear):
+        return False
+    length = max(g.shared for g in found) + max(_rest(prompts, g) for g in found)
+    windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
+    return all(length <= window for window in windows)
