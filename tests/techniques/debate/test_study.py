@@ -172,6 +172,28 @@ def test_a_killed_study_goes_on_and_plays_only_what_is_missing(run, judge: Belie
     assert [(e.arm, e.metric, e.value, e.low) for e in resumed] == shown
 
 
+def test_another_judge_hears_the_same_debates(run, judge: Believing, tmp_path: Path, monkeypatch):
+    said: list[str] = []
+    script = says
+
+    def counted(view) -> str:
+        said.append(view.speaker)
+        return script(view)
+
+    monkeypatch.setattr(f"{__name__}.says", counted)
+    run(protocols=(*ENDS, "consultancy", "debate"), rounds=2)
+    games, speeches = len(judge.heard), len(said)
+    assert speeches == 5 * (4 * 2 + 2 * 2 * 2)
+    judge.fingerprint = "another"
+    run(protocols=(*ENDS, "consultancy", "debate"), rounds=2, overseer="fake/other")
+    assert (len(judge.heard), len(said)) == (2 * games, speeches)
+    first, other = (
+        list(kept.load(path / kept.TRANSCRIPTS / "debate.jsonl"))
+        for path in kept.summaries(tmp_path / "artifacts")
+    )
+    assert [one.turns for one in first] == [one.turns for one in other]
+
+
 def test_a_further_protocol_leaves_the_games_of_the_others(run, judge: Believing):
     run(protocols=ENDS)
     judge.heard.clear()

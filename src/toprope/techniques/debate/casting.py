@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from toprope.errors import UserError
+from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import Chat, is_served
 from toprope.techniques.debate.arms import Arm
@@ -14,6 +15,7 @@ from toprope.techniques.debate.debaters import ChatDebater, Debater
 from toprope.techniques.debate.judges import ChatJudge, Judge, LocalJudge
 from toprope.techniques.debate.protocols.best_of import Persuasion
 from toprope.techniques.debate.protocols.stage import Players
+from toprope.techniques.debate.remembering import Remembering
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
@@ -80,6 +82,10 @@ class Cast:
             asker=self.asker if _is_interactive(arm, self.parts.asks) else None,
             overseer=self.asker if arm.about.checks else None,
         )
+
+    def remembering(self, journal: Journal) -> Self:
+        """The same players, with a debater whose turns are kept."""
+        return replace(self, debater=self.debater and Remembering(self.debater, journal))
 
 
 def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:

@@ -169,10 +169,10 @@ class Debate(TextStudy):
         cast = make_cast(lab, self.arms, self.parts(lab))
         everything = with_room(everything, self.arms, cast, self.rules, split=self.split)
         training, measured = self._parted(everything, lab)
-        with self._journal(lab) as journal:
+        with self._journal(lab, self.kept_in[1]) as journal, self._journal(lab, "turns") as turns:
             contest = Contest(
                 self.arms,
-                cast,
+                cast.remembering(turns),
                 measured,
                 journal,
                 self.concurrency,
@@ -186,6 +186,7 @@ class Debate(TextStudy):
             evidence = list(found.evidence())
             self._keep(lab, outcome, found, everything)
             journal.finish()
+            turns.finish()
         yield from evidence
 
     # --- what there is ---
@@ -247,11 +248,11 @@ class Debate(TextStudy):
             },
         )
 
-    def _journal(self, lab: Lab) -> Journal:
-        """Of games, each under all that decides it: a study with other settings takes over those
-        that it shares."""
+    def _journal(self, lab: Lab, *place: str) -> Journal:
+        """Of what was played, each thing under all that decides it: a study with other settings
+        takes over those that it shares, and one with another judge what debaters said."""
         settings = {"code": _version(), "precision": lab.precision}
-        return lab.journal("/".join((*self.kept_in, "journal")), settings, what="study")
+        return lab.journal("/".join((self.name, *place, "journal")), settings, what="study")
 
     # --- what comes of it ---
 
