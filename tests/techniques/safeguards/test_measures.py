@@ -1,11 +1,13 @@
 """What a trial's rows say, by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from toprope.evidence import Evidence
+from toprope.models.local import LocalModel
 from toprope.statistics import clopper_pearson, poisson_exact
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.measures import Outcome
@@ -31,6 +33,28 @@ def outcome(succeeded: int, queries: int = 1) -> Outcome:
     ]
     campaign = [attempt(one, n < succeeded, queries=queries) for n, one in enumerate(IDS)]
     return Outcome({}, sweep, sweep[:10], [], campaign, IDS, 5, "", 0.0)
+
+
+# --- attacks that were stopped ---
+
+
+def test_stopped_attacks_count_for_the_guard_and_what_they_had_said_is_told(
+    measures: GuardMeasures, tiny: LocalModel
+):
+    """All ten succeed without the guard; it stops six, three of them with harm already said."""
+    found = [
+        replace(attempt(one, n < 3 or n >= 6), flagged=n < 6, response="I will" if n < 6 else "x")
+        for n, one in enumerate(IDS)
+    ]
+    without = outcome(10)
+    guarded = replace(without, sweep=[*without.direct, *found], campaign=found)
+    rows = {(row.arm, row.metric): row for row in measures.attacks("cascade", guarded, without)}
+    family = rows["cascade/fiction", "attack_success_rate"]
+    assert (family.value, family.controls["undefended"]) == (0.4, 1.0)
+    assert rows["cascade/campaign", "attack_success_rate"].value == 0.4
+    told = {row.metric: row for row in measures.let_through("cascade", found, tiny)}
+    assert told["harm_before_stop"].value == 0.5
+    assert told["tokens_let_through"].value == len(tiny.continuation("I will"))
 
 
 # --- shares ---
