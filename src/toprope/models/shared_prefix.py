@@ -84,15 +84,15 @@ def near_batches(
     Args:
         lengths: of prompts and answers.
     """
-    place = [0] * len(prompts)
     found = groups(prompts, lengths=lengths)
     found.sort(key=lambda group: -max(lengths[i] for i in group.members))
-    for order, group in enumerate(found):
-        for i in group.members:
-            place[i] = order
-    longest = [max(lengths[i] for i in found[at].members) for at in place]
-    in_order = sorted(range(len(prompts)), key=lambda i: (place[i], -lengths[i]))
-    for some in batches([longest[i] for i in in_order], budget=budget):
+    in_order: list[int] = []
+    longest: list[int] = []
+    for group in found:
+        members = sorted(group.members, key=lambda i: (-lengths[i], i))
+        in_order += members
+        longest += [lengths[members[0]]] * len(members)
+    for some in batches(longest, budget=budget):
         yield [in_order[i] for i in some]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from functools import cache
 
@@ -32,7 +31,7 @@ class Remembering:
         key = key_of("turn", self.debater.fingerprint, asdict(view))
         kept = self.journal.get(key)
         if kept is not None:
-            return _turns().validate_json(json.dumps(kept))
+            return _turns().validate_python(kept)
         turn = await self.debater(view)
         if turn.outcome != "lost":
             self.journal.put(key, _turns().dump_python(turn, mode="json"))
