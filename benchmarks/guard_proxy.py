@@ -32,6 +32,7 @@ import numpy as np
 from toprope.models.local import LocalModel
 from toprope.serve import guarding
 from toprope.serve.guard import Flag, Settings, Upstream, Watcher, application
+from toprope.serve.run import listening
 from toprope.techniques.safeguards.guard import load_guard
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "haven", "iris", "jade")
@@ -90,7 +91,7 @@ class Passes:
 # The upstream
 
 
-def serve_upstream(listening: socket.socket, tokens: int, pace: float) -> None:
+def serve_upstream(listens: socket.socket, tokens: int, pace: float) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
@@ -102,7 +103,7 @@ def serve_upstream(listening: socket.socket, tokens: int, pace: float) -> None:
             writer.close()
 
     async def serve() -> None:
-        server = await asyncio.start_server(answer, sock=listening)
+        server = await asyncio.start_server(answer, sock=listens)
         await server.serve_forever()
 
     asyncio.run(serve())
@@ -145,7 +146,7 @@ def write_event(writer: asyncio.StreamWriter, event: bytes) -> None:
 # The proxy
 
 
-def serve_proxy(listening: socket.socket, upstream: int, name: str, streams: int) -> None:
+def serve_proxy(listens: socket.socket, upstream: int, name: str, streams: int) -> None:
     import uvicorn
 
     app = application(
@@ -154,16 +155,16 @@ def serve_proxy(listening: socket.socket, upstream: int, name: str, streams: int
         Settings(most_exchanges=2 * streams),
     )
     config = uvicorn.Config(app, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listens])
 
 
 @contextmanager
 def process(work, *arguments: object) -> Iterator[int]:
     """A process of its own that serves; its port."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
-        port = listening.getsockname()[1]
+    with listening("127.0.0.1", 0) as listens:
+        port = listens.getsockname()[1]
         context = multiprocessing.get_context("fork")
-        serving = context.Process(target=work, args=(listening, *arguments), daemon=True)
+        serving = context.Process(target=work, args=(listens, *arguments), daemon=True)
         serving.start()
         try:
             yield port

@@ -20,16 +20,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
-import httpx
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from peers import Peer, environment, served
 from timing import Arms, interleaved, machine, ratios_to_the_first
 from toprope.data.behaviours import Behaviour
 from toprope.lab import Lab
@@ -40,39 +40,6 @@ from toprope.techniques.redteam.campaign import Front
 from toprope.techniques.redteam.judges.refusal import RefusalJudge
 
 HERE = Path(__file__).parent
-
-
-class Peer:
-    """Another tool, in a process of its environment: loaded once, timed by the line."""
-
-    def __init__(self, python: Path, script: str, settings: dict) -> None:
-        self._script = script
-        self._process = subprocess.Popen(
-            [python, HERE / script, json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.version = self._said("ready")
-
-    def work(self) -> float:
-        assert self._process.stdin
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return float(self._said("done"))
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _said(self, word: str) -> str:
-        """What follows a word; the tools print much else."""
-        assert self._process.stdout
-        for line in self._process.stdout:
-            if line.startswith(f"{word} "):
-                return line.removeprefix(f"{word} ").strip()
-        raise click.ClickException(f"{self._script} ended; run it by hand to see why")
 
 
 @click.command()
@@ -89,34 +56,33 @@ def main(
     name: str, rounds: int, tokens: int, number: int, concurrency: int, port: int, env: Path
 ) -> None:
     """Times the tools by turns, and prints their ratios."""
-    python = _environment(env)
+    python = environment(env, "garak==0.17.1", "pyrit==1.1.0")
     prompts = _prompts(python, number)
     about = {"model": str(weights.path(name)), "tokens": tokens, "prompts": prompts}
-    garak = Peer(python, "garak_side.py", about)
-    with tempfile.TemporaryDirectory() as folder, _closing(garak.end):
+    garak = Peer(python, HERE / "garak_side.py", about)
+    with tempfile.TemporaryDirectory() as folder, closing(garak):
         lab = Lab(Path(folder))
         arms: Arms = {
             "toprope": _sweep(lab, name, prompts, tokens, concurrency),
             f"garak {garak.version}": garak.work,
         }
         _show("in the process", interleaved(arms, rounds, "in the process"))
-    with _served(name, port), tempfile.TemporaryDirectory() as folder:
+    with served(name, port) as url, tempfile.TemporaryDirectory() as folder:
         pyrit = Peer(
             python,
-            "pyrit_side.py",
+            HERE / "pyrit_side.py",
             {
                 **about,
                 "model": name,
-                "url": f"http://127.0.0.1:{port}/v1",
+                "url": url,
                 "concurrency": concurrency,
             },
         )
-        os.environ |= {"BENCH_BASE_URL": f"http://127.0.0.1:{port}/v1", "BENCH_API_KEY": "none"}
-        with _closing(pyrit.end):
+        os.environ |= {"BENCH_BASE_URL": url, "BENCH_API_KEY": "none"}
+        with closing(pyrit):
             lab = Lab(Path(folder))
-            served = f"openai-api/bench/{name}"
             arms = {
-                "toprope": _sweep(lab, served, prompts, tokens, concurrency),
+                "toprope": _sweep(lab, f"openai-api/bench/{name}", prompts, tokens, concurrency),
                 f"PyRIT {pyrit.version}": pyrit.work,
             }
             _show("served", interleaved(arms, rounds, "served"))
@@ -145,20 +111,6 @@ def _show(where: str, rates: dict[str, list[float]]) -> None:
         click.echo(f"{where}: toprope over {ratio.other}: {ratio}")
 
 
-def _environment(folder: Path) -> Path:
-    python = folder / "bin" / "python"
-    if not (folder / ".installed").exists():
-        click.echo(f"installing garak and PyRIT into {folder}", err=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet"]
-        # A CPU build of torch that pip finds locally goes before PyPI's, which brings CUDA.
-        local = [*pip, "--no-index", "--no-deps", "torch"]
-        subprocess.run(local, check=False, stderr=subprocess.DEVNULL)
-        subprocess.run([*pip, "garak==0.17.1", "pyrit==1.1.0"], check=True)
-        (folder / ".installed").touch()
-    return python
-
-
 def _prompts(python: Path, number: int) -> list[str]:
     """Of garak's probes, those that are texts, the shortest first."""
     script = (
@@ -174,34 +126,6 @@ def _prompts(python: Path, number: int) -> list[str]:
     out = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True).stdout
     [line] = [one for one in out.splitlines() if one.startswith("prompts ")]
     return sorted(json.loads(line.removeprefix("prompts ")), key=len)[:number]
-
-
-@contextmanager
-def _served(name: str, port: int) -> Iterator[None]:
-    command = [Path(sys.executable).parent / "toprope", "serve", "model", name, "--port", str(port)]
-    process = subprocess.Popen([*command, "--quiet"])
-    try:
-        with httpx.Client() as client:
-            for _ in range(600):
-                try:
-                    client.get(f"http://127.0.0.1:{port}/health").raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    if process.poll() is not None:
-                        raise click.ClickException("the model's server ended") from None
-                    asyncio.run(asyncio.sleep(0.2))
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def _closing(end: Callable[[], None]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        end()
 
 
 if __name__ == "__main__":

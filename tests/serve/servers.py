@@ -8,21 +8,21 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-from toprope.serve.run import _listening
+from toprope.serve.run import listening
 
 
 @contextmanager
 def served(app: Starlette) -> Iterator[str]:
     """Its address, such as http://127.0.0.1:40001, while the context is open."""
-    listening = _listening("127.0.0.1", 0)
+    listens = listening("127.0.0.1", 0)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
     )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listens]})
     thread.start()
     until = time.monotonic() + 20
     while not server.started and time.monotonic() < until:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    yield f"http://127.0.0.1:{listens.getsockname()[1]}"
     server.should_exit = True
     thread.join()

@@ -106,7 +106,9 @@ def test_a_trained_guard_is_measured_without_training(run, tmp_path: Path, tiny_
     copy = tmp_path / "kept"
     load_guard(folder).save(copy)
     evidence = run(trained=str(copy), guard="input", test="behaviours", unseen=["look_alikes"])
-    for kept in ("curves.json", "trial/undefended.jsonl", "trial/probe.jsonl"):
+    attempts = [f"trial/{what}.jsonl" for what in ("undefended", "probe")]
+    exchanges = [f"trial/{what}.jsonl" for what in ("harmful", "harmless")]
+    for kept in ("curves.json", *attempts, *exchanges):
         found = list(tmp_path.glob(f"artifacts/safeguards/*/*/{kept}"))
         assert len(found) == 2, "each of the settings has its own"
     arms = {e.arm for e in evidence}

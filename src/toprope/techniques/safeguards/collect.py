@@ -59,8 +59,8 @@ async def collected(
 def of_attempts(
     attempts: Sequence[Attempt], data: Behaviours, *, system: str = ""
 ) -> list[Exchange]:
-    """The exchanges of attempts on a set's requests; those without an answer or a verdict have
-    none.
+    """The exchanges of attempts on a set's requests; those without a whole answer or a verdict
+    have none.
 
     Args:
         system: the target's system prompt.

@@ -88,9 +88,7 @@ class Loop:
                     advance=task.advance,
                 )
             tried += [(f"{data.name}/{one.behaviour}", one.success) for one in attempts]
-            # An answer that was cut has no label: only whole ones are learned from.
-            whole = [one for one in attempts if not one.flagged]
-            found = of_attempts(whole, data, system=self.front.target.system)
+            found = of_attempts(attempts, data, system=self.front.target.system)
             self.exchanges = unique([*self.exchanges, *found])
         self.rounds.append(tried)
         return sum(success for _, success in tried)

@@ -20,6 +20,7 @@ from toprope.techniques.redteam.findings import save_attempts
 from toprope.techniques.redteam.judges.refusal import refuses
 from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards import certificate
+from toprope.techniques.safeguards import exchanges as kept
 from toprope.techniques.safeguards.exchanges import Exchange, from_attempt
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.latency import timed, told
@@ -60,6 +61,9 @@ class Results:
         for row in self.measures.attacks("undefended", bare):
             yield row
         harmful = self._exchanges([*bare.sweep, *bare.campaign])
+        # To read them, and to try other guards on the same ones.
+        kept.save(harmful, self._artifact("trial", "harmful.jsonl"))
+        kept.save(_plain(harmless), self._artifact("trial", "harmless.jsonl"))
         for row in self._offline(harmful, harmless):
             yield row
         kind = self.study.kind
@@ -72,7 +76,7 @@ class Results:
         tried = [*guarded.sweep, *guarded.campaign]
         for row in self.measures.let_through(kind, tried, target):
             yield row
-        self._keep(bare, guarded)
+        self._keep_attempts(bare, guarded)
 
     # --- without another query ---
 
@@ -274,7 +278,7 @@ class Results:
                 found.setdefault(one.id, one)
         return list(found.values())
 
-    def _keep(self, bare: Outcome, guarded: Outcome) -> None:
+    def _keep_attempts(self, bare: Outcome, guarded: Outcome) -> None:
         for name, outcome in (("undefended", bare), (self.study.kind, guarded)):
             path = self._artifact("trial", f"{name}.jsonl")
             save_attempts([*outcome.sweep, *outcome.campaign], path)
