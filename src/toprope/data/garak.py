@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from toprope.data.lines import lines_of
 from toprope.errors import UserError
 
 
@@ -17,18 +18,12 @@ def prompts(path: Path) -> list[str]:
     Raises:
         UserError: no such file, a line that isn't JSON, or no attempt in it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise UserError(f"can't read {path}: {error.strerror}") from None
     found: dict[str, None] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for where, line in lines_of(path):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{path} line {number}: not JSON: {error.msg}") from None
+            raise UserError(f"{where}: not JSON: {error.msg}") from None
         is_attempt = isinstance(row, dict) and row.get("entry_type") == "attempt"
         if is_attempt and (text := _last_text(row.get("prompt"))):
             found[text] = None

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from toprope.data.lines import lines_of
 from toprope.errors import UserError
 
 PRIVATE = ("bet", "choice")
@@ -110,12 +111,8 @@ def heard(path: Path) -> Iterator[Heard]:
     Raises:
         UserError: there's no such file, or a line of it is no transcript.
     """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                yield _heard(line, f"{path} line {number}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't read {path}: {getattr(error, 'strerror', error)}") from None
+    for where, line in lines_of(path):
+        yield _heard(line, where)
 
 
 def _heard(line: str, where: str) -> Heard:

@@ -69,9 +69,16 @@ def by_target(
     Args:
         of_target: what there is to say of a target, from its rows.
     """
-    settings = by_setting(evidence)
     targets = list(dict.fromkeys(row.target for row in evidence))
     parts = [of_target(target, [r for r in evidence if r.target == target]) for target in targets]
+    return of_parts(title, evidence, limits, parts)
+
+
+def of_parts(
+    title: str, evidence: Sequence[Evidence], limits: Sequence[str], parts: Sequence[Section]
+) -> Section:
+    """A technique's section: its one part; of several, the first line of each, and it under it."""
+    settings = by_setting(evidence)
     whole = parts[0]
     if len(parts) > 1:
         whole = Section(title, [part.summary[0] for part in parts], subsections=parts)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from toprope.data.lines import lines_of
 from toprope.errors import UserError, unknown
 from toprope.files import write_text
 from toprope.run import ARTIFACTS
@@ -46,12 +47,8 @@ def load(path: Path) -> Iterator[Transcript]:
     Raises:
         UserError: there's no such file, or a line of it is no transcript.
     """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                yield _read(line, f"{path} line {number}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't read {path}: {getattr(error, 'strerror', error)}") from None
+    for where, line in lines_of(path):
+        yield _read(line, where)
 
 
 def files(place: Path, names: Sequence[str] = ()) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from toprope.data.lines import lines_of
 from toprope.errors import UserError
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.findings import ATTEMPTS
@@ -147,17 +148,11 @@ def _rows(path: Path, kind: type[T]) -> Iterator[T]:
         UserError: the file can't be read, or a line isn't of that kind.
     """
     adapter = TypeAdapter(kind)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't read {path}: {error}") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line:
-            continue
+    for where, line in lines_of(path):
         try:
             yield adapter.validate_json(line, strict=True)
         except ValidationError as error:
             mistake = error.errors()[0]
             key = ".".join(map(str, mistake["loc"]))
             said = mistake["msg"].removeprefix("Value error, ")
-            raise UserError(f"{path} line {number}: {key + ': ' if key else ''}{said}") from None
+            raise UserError(f"{where}: {key + ': ' if key else ''}{said}") from None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine
 from toprope.report.page import Figure, Highlight, Section
-from toprope.report.sections import fingerprints_detail, measurement_limits, notes_detail
+from toprope.report.sections import of_parts
 from toprope.report.settings import by_setting
 from toprope.report.text import PERCENT, counted
 from toprope.techniques.debate.mnist.arms import Arm
@@ -65,17 +65,8 @@ _LIMITS = (
 
 def section(evidence: Sequence[Evidence]) -> Section:
     """The section for all debates over digits of a run, which may hold several settings."""
-    settings = by_setting(evidence)
-    parts = [_setting(Found(setting)) for setting in settings]
-    whole = parts[0]
-    if len(parts) > 1:
-        whole = Section("", [part.summary[0] for part in parts], subsections=parts)
-    return replace(
-        whole,
-        title=TITLE,
-        limits=[*_LIMITS, *measurement_limits(evidence)],
-        details=[*notes_detail(settings), *fingerprints_detail(settings)],
-    )
+    parts = [_setting(Found(setting)) for setting in by_setting(evidence)]
+    return of_parts(TITLE, evidence, _LIMITS, parts)
 
 
 def _setting(found: Found) -> Section:
