@@ -244,10 +244,12 @@ def shape(found: Any) -> Any:
 
 
 @contextmanager
-def raw(client: httpx.Client, model: str, promised: int | None = None) -> Iterator[socket.socket]:
+def raw(
+    client: httpx.Client, model: str, promised: int | None = None, sent: bytes | None = None
+) -> Iterator[socket.socket]:
     """A streaming call by hand; its answer isn't read."""
     body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "x"}]}
-    sent = json.dumps(body).encode()
+    sent = sent or json.dumps(body).encode()
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "
     with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as found:
         found.sendall(f"{head}{promised or len(sent)}\r\n\r\n".encode() + sent)

@@ -2,6 +2,7 @@
 rely on."""
 
 import asyncio
+import json
 import logging
 import socket
 import threading
@@ -296,7 +297,9 @@ def test_where_the_guard_fails_open_the_answer_goes_on_and_that_is_told(guarded,
         assert whole_of(call(client, "words", f"CRASH {SECRET}")) == "".join(WORDS)
         assert whole_of(call(client, "bomb")) == REFUSAL  # it still guards where it can
         assert call(client, "dies").status_code == 502  # and is closed for the upstream's faults
-    assert "toprope_guard_unguarded_total 2" in client.get("/metrics").text
+    metrics = client.get("/metrics").text
+    assert "toprope_guard_unguarded_total 2" in metrics
+    assert "toprope_guard_fails_open 1" in metrics
     assert caplog.text.count("the guard failed at the") == 2
     assert "ValueError at guard_stand_ins.py" in caplog.text
     assert SECRET not in caplog.text
@@ -493,6 +496,24 @@ def test_a_body_that_does_not_come_is_not_waited_for(guarded, stand_in):
     assert stand_in.asked == []
 
 
+def test_bodies_that_do_not_come_keep_no_place(guarded):
+    client = guarded(most_exchanges=1)
+    with raw(client, "words", promised=1000):
+        time.sleep(0.1)
+        assert call(client, "words").status_code == 200
+
+
+def test_a_refusal_takes_its_time_from_when_all_of_the_call_was_there(guarded):
+    client = guarded(refusal_seconds=0.4)
+    body = b'{"model": "bomb", "messages": [{"role": "user", "content": "x"}]}'
+    with raw(client, "bomb", promised=len(body), sent=body[:-1]) as connection:
+        time.sleep(0.5)
+        began = time.monotonic()
+        connection.sendall(body[-1:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        assert 0.4 <= time.monotonic() - began < 0.7
+
+
 def test_what_is_no_http_is_answered_as_such(shared):
     with socket.create_connection((shared.base_url.host, shared.base_url.port)) as connection:
         connection.sendall(b"\x00\xff garbage\r\n\r\n")
@@ -528,6 +549,7 @@ def test_metrics_and_logs_hold_counts_and_nothing_that_was_said(guarded, caplog)
         "toprope_guard_pieces_total 11",
         'toprope_guard_watch_seconds_count{reads="prompt"} 5',
         "toprope_guard_open_exchanges 0",
+        "toprope_guard_fails_open 0",
     ):
         assert f"{line}\n" in metrics
     lines = [one.getMessage() for one in caplog.records if "stage" in one.getMessage()]
@@ -535,6 +557,26 @@ def test_metrics_and_logs_hold_counts_and_nothing_that_was_said(guarded, caplog)
     assert "refused; stage probe, 2 pieces" in lines[3]
     for said in (SECRET, "BOMB", "One", "Mix"):
         assert said not in metrics + caplog.text
+
+
+def test_stopped_exchanges_are_kept_where_that_is_asked_for(guarded, tmp_path):
+    path = tmp_path / "flagged.jsonl"
+    client = guarded(flagged=path)
+    for model, say in (("words", "hello"), ("words", "BOMB"), ("bomb", "hello")):
+        call(client, model, say)
+    prompt, answer = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    assert (prompt["stage"], prompt["answer"]) == ("input", "")
+    assert prompt["messages"] == [{"role": "user", "content": "BOMB"}]
+    assert (answer["stage"], answer["score"]) == ("probe", 0.9)
+    assert answer["answer"].endswith("BOMB")
+
+
+def test_that_stopped_exchanges_cannot_be_kept_is_told_and_lets_none_through(
+    guarded, tmp_path, caplog
+):
+    client = guarded(flagged=tmp_path)
+    assert whole_of(call(client, "bomb")) == REFUSAL
+    assert "can't write" in caplog.text
 
 
 def test_health_is_the_upstreams_and_is_asked_for_seldom(guarded, stand_in):

@@ -22,8 +22,12 @@ MOST = 12
 
 
 @contextmanager
-def behind(guard: Guard, model: LocalModel, most_flags: int = 1000) -> Iterator[openai.OpenAI]:
-    settings = proxy.Settings(refusal="No.", refusal_seconds=0.0, most_flags=most_flags)
+def behind(
+    guard: Guard, model: LocalModel, *, most_flags: int = 1000, fail_open: bool = False
+) -> Iterator[openai.OpenAI]:
+    settings = proxy.Settings(
+        refusal="No.", refusal_seconds=0.0, most_flags=most_flags, fail_open=fail_open
+    )
     watcher = guarding.watcher(guard, guard.readers({model.name: model}))
     with (
         served(application(model)) as upstream,
@@ -53,6 +57,28 @@ def test_what_the_guard_passes_comes_through_as_it_is(make_guard, tiny, layers):
 def test_what_it_stops_at_the_prompt_is_refused(make_guard, tiny, thresholds):  # noqa: F811
     with behind(make_guard(*thresholds), tiny) as client:
         assert asked(client, tiny) == [("No.", "content_filter")] * 2
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([{"role": "user", "content": "word " * 3000}], "tokens at most"),
+        ([{"role": "assistant", "content": "Sure"}], "can't read this conversation"),
+    ],
+)
+@pytest.mark.parametrize("fail_open", [False, True])
+def test_what_the_guard_cannot_read_is_the_callers_mistake(
+    make_guard,  # noqa: F811
+    tiny,  # noqa: F811
+    messages,
+    said,
+    fail_open,
+):
+    with (
+        behind(make_guard(1.0), tiny, fail_open=fail_open) as client,
+        pytest.raises(openai.BadRequestError, match=said),
+    ):
+        client.chat.completions.create(model=tiny.name, messages=messages, max_tokens=1)
 
 
 def test_an_attacker_who_stays_just_below_the_threshold_is_locked_out(make_guard, tiny):  # noqa: F811

@@ -111,6 +111,12 @@ def model(
     "--caller-header", help="A balancer's header that names the caller, instead of its address."
 )
 @click.option(
+    "--flagged",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="A file to which what is said in stopped exchanges is added, as JSON lines; without it no "
+    "word of an exchange is kept or logged.",
+)
+@click.option(
     "--most-exchanges",
     type=click.IntRange(min=1),
     default=100,

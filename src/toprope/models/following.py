@@ -37,7 +37,11 @@ class Following:
 
         Returns:
             From which position on there is anything new, and the states there, [T, F], float32.
+
+        Raises:
+            UserError: it has become longer than the model reads.
         """
+        self.model.check_length(len(tokens))
         from transformers import DynamicCache
 
         same = _common(self._tokens, tokens)

@@ -175,6 +175,17 @@ class LocalModel:
             raise UserError(f"model '{self.name}' was given an empty prompt: it needs a word")
         return ids
 
+    def check_length(self, tokens: int) -> None:
+        """
+        Raises:
+            UserError: a text of so many tokens is longer than the context.
+        """
+        if tokens > self.context:
+            raise UserError(
+                f"model '{self.name}' reads {self.context:,} tokens at most, and a text has "
+                f"{tokens:,}: shorten it"
+            )
+
     def answer_at(self, prompt: Prompt, prefill: str) -> int:
         """Where in `tokens` the answer begins: a token that has the prompt's end and the answer's
         first characters is the answer's."""
@@ -339,11 +350,7 @@ class LocalModel:
         ]
         behind = [self.continuation(text) for text in continuations]
         longest = max(map(len, tokens), default=0) + max(map(len, behind), default=0)
-        if longest > self.context:
-            raise UserError(
-                f"model '{self.name}' reads {self.context:,} tokens at most, and a text has "
-                f"{longest:,}: shorten it"
-            )
+        self.check_length(longest)
         total = sum(map(len, tokens))
         shown = progress or Progress(quiet=True)
         with self.turn, shown.task(f"reading with {self.name}", total) as task:

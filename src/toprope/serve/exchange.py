@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -25,6 +28,8 @@ from toprope.serve.watch import Flag, FlaggedError, Watched, Watcher
 LAST_WORD_SECONDS = 1.0
 """For the error that ends a call: its caller may have stopped reading."""
 
+BODIES = 8
+
 log = logging.getLogger(LOGGER)
 
 
@@ -36,11 +41,14 @@ class Settings:
         token: what callers must bear; anybody may call if there is none.
         caller_header: a balancer's, which names the caller; the client's address if there is none.
         most_bytes, most_characters: of a body, and of its conversation.
-        most_exchanges: at once.
+        most_exchanges: at once. A call takes its place when its body is there, so that silent ones
+            keep none; of those, `BODIES` times as many may be coming in.
         body_seconds: to send a body.
         watch_seconds: for a watch's one reading.
         longest_seconds: for an exchange, its caller's reading included.
         near_share: of the score that stops an exchange; from there on it's a near-flag.
+        flagged: a file to which exchanges that were stopped are added, a line of JSON each, with
+            what was said; none: no word of an exchange is kept.
         most_flags: within `window_seconds`, after which a caller is locked out for
             `lockout_seconds`; a near-flag counts as a part of one (`limits.NEAR_FLAG`).
     """
@@ -57,6 +65,7 @@ class Settings:
     watch_seconds: float = 30.0
     longest_seconds: float = 600.0
     near_share: float = 0.9
+    flagged: Path | None = None
     most_flags: int = 5
     window_seconds: float = 600.0
     lockout_seconds: float = 600.0
@@ -64,10 +73,17 @@ class Settings:
 
 @dataclass
 class _Exchange:
-    """What is logged of a call."""
+    """What is logged of a call.
+
+    Attributes:
+        asked: when all of the call was there.
+        answer: pieces that the watch was given; kept only where stopped exchanges are.
+    """
 
     caller: str
     began: float = field(default_factory=time.monotonic)
+    asked: float = math.inf
+    answer: list[str] = field(default_factory=list)
     id: str = field(default_factory=new_id)
     outcome: str = "gone"
     stage: str = "-"
@@ -97,6 +113,7 @@ class Chat:
         self.upstream, self.watcher, self.settings = upstream, watcher, settings
         self.metrics = Metrics()
         self.slots = Slots(settings.most_exchanges)
+        self.bodies = Slots(BODIES * settings.most_exchanges)
         self.callers = Callers(
             settings.most_flags, settings.window_seconds, settings.lockout_seconds, clock
         )
@@ -108,9 +125,12 @@ class Chat:
         try:
             check_token(http, self.settings.token)
             self.callers.check(exchange.caller)
+            self.slots.check()
+            with self.bodies.one():
+                asked = await self._asked(http)
+            exchange.asked = time.monotonic()
             with self.slots.one():
                 async with asyncio.timeout(self.settings.longest_seconds):
-                    asked = await self._asked(http)
                     answer = Answer(asked.model, exchange.id)
                     if asked.streams:
                         outlet = Stream(wire, answer, counts=asked.counts)
@@ -142,8 +162,10 @@ class Chat:
                     exchange.pieces += bool(piece.text)
             exchange.outcome = "answered"
         except FlaggedError as found:
-            self._flagged(found.flag, exchange)
-            await asyncio.sleep(self.settings.refusal_seconds - exchange.seconds)
+            self._flagged(found.flag, asked, exchange)
+            # Counted from the whole call: a caller who dallies with it learns nothing by that.
+            due = exchange.asked + self.settings.refusal_seconds
+            await asyncio.sleep(due - time.monotonic())
             await outlet.refuse(self.settings.refusal)
 
     async def _let_through(self, asked: Asked, exchange: _Exchange) -> AsyncGenerator[Piece, None]:
@@ -160,16 +182,37 @@ class Chat:
         async with aclosing(self.upstream.answer(asked.upstream)) as pieces:
             async for piece in pieces:
                 if piece.text:
+                    if self.settings.flagged:
+                        exchange.answer.append(piece.text)
                     await watched.answer(piece.text)
                 if piece.finish:
                     await watched.end()
                 yield piece
 
-    def _flagged(self, flag: Flag, exchange: _Exchange) -> None:
+    def _flagged(self, flag: Flag, asked: Asked, exchange: _Exchange) -> None:
         exchange.outcome, exchange.stage = "refused", flag.stage
         self.metrics.count("toprope_guard_flags_total", {"stage": flag.stage})
+        if self.settings.flagged:
+            self._keep(self.settings.flagged, flag, asked, exchange)
         if self.callers.flag(exchange.caller):
             self._locked_out(exchange)
+
+    def _keep(self, path: Path, flag: Flag, asked: Asked, exchange: _Exchange) -> None:
+        """What can't be written is told; it must not let an exchange through, nor fail it."""
+        row = {
+            "id": exchange.id,
+            "time": time.time(),
+            "caller": exchange.caller,
+            "stage": flag.stage,
+            "score": flag.score,
+            "messages": asked.messages,
+            "answer": "".join(exchange.answer),
+        }
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            log.error("%s: can't write %s: %s", exchange.id, path, error.strerror)
 
     def _locked_out(self, exchange: _Exchange) -> None:
         self.metrics.count("toprope_guard_lockouts_total")

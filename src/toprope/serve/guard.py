@@ -69,7 +69,7 @@ def application(
 
     async def metrics(http: Request) -> Response:
         check_token(http, settings.token)
-        text = chat.metrics.text(open_exchanges=chat.slots.taken)
+        text = chat.metrics.text(open_exchanges=chat.slots.taken, fails_open=settings.fail_open)
         return PlainTextResponse(text, media_type=MEDIA_TYPE)
 
     @asynccontextmanager

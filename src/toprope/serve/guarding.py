@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from toprope.errors import UserError
+from toprope.serve.openai import BadRequestError
 from toprope.serve.watch import Flag, Watch, Watcher
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.reading import Reader
@@ -22,7 +24,10 @@ def watcher(guard: Guard, readers: Sequence[Reader]) -> Watcher:
     """
 
     def watch(messages: Sequence[Mapping[str, str]]) -> Watch:
-        return _Watch(Watching(guard, readers, messages))
+        try:
+            return _Watch(Watching(guard, readers, messages))
+        except UserError as problem:
+            raise BadRequestError(f"the guard can't read this conversation: {problem}") from None
 
     return watch
 

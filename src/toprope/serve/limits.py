@@ -72,14 +72,21 @@ class Slots:
         self.most = most
         self.taken = 0
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
+    def check(self) -> None:
         """
         Raises:
             ProxyError: all are taken.
         """
         if self.taken >= self.most:
             raise ProxyError("busy", "too many calls at once; try again soon", 503, retry_after=1)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """
+        Raises:
+            ProxyError: all are taken.
+        """
+        self.check()
         self.taken += 1
         try:
             yield

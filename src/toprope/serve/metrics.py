@@ -21,6 +21,7 @@ COUNTERS = {
 }
 SECONDS = "toprope_guard_watch_seconds"
 OPEN = "toprope_guard_open_exchanges"
+FAILS_OPEN = "toprope_guard_fails_open"
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -49,7 +50,7 @@ class Metrics:
         buckets[bisect_left(BOUNDS, seconds)] += 1
         self._sums[reads] += seconds
 
-    def text(self, *, open_exchanges: int) -> str:
+    def text(self, *, open_exchanges: int, fails_open: bool) -> str:
         """All of it, as Prometheus reads it."""
         lines = []
         for name, about in COUNTERS.items():
@@ -66,6 +67,9 @@ class Metrics:
             f"# HELP {OPEN} Exchanges under way.",
             f"# TYPE {OPEN} gauge",
             f"{OPEN} {open_exchanges}",
+            f"# HELP {FAILS_OPEN} 1: where the guard itself fails, answers go on unguarded.",
+            f"# TYPE {FAILS_OPEN} gauge",
+            f"{FAILS_OPEN} {int(fails_open)}",
         ]
         return "\n".join(lines) + "\n"
 

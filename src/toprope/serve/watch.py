@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from toprope.serve.metrics import Metrics
+from toprope.serve.openai import BadRequestError
 from toprope.serve.problems import LOGGER, ProxyError, place
 
 log = logging.getLogger(LOGGER)
@@ -50,7 +51,8 @@ class Watch(Protocol):
 
 Watcher = Callable[[Sequence[Mapping[str, str]]], Watch]
 """A watch for a conversation: its messages, each with a role and content. A last one of the
-assistant is the answer's beginning, in the caller's words."""
+assistant is the answer's beginning, in the caller's words. Of a conversation that it can't read it
+raises `BadRequestError`: the caller is told so, whether the guard fails open or not."""
 
 
 class FlaggedError(Exception):
@@ -66,8 +68,9 @@ class Watched:
 
     Raises:
         FlaggedError: the watch stops the exchange.
-        ProxyError: the watch failed, or took over `seconds`. With `fail_open` it isn't asked again
-            instead: what it has missed of an exchange, it can't judge.
+        ProxyError: the watch can't read such a conversation; or it failed, or took over `seconds`.
+            With `fail_open` one that failed isn't asked again instead: what it has missed of an
+            exchange, it can't judge.
     """
 
     def __init__(
@@ -105,6 +108,8 @@ class Watched:
             async with asyncio.timeout(self._seconds):
                 self._watch = self._watch or self._watcher(self._messages)
                 flag = await by(self._watch)
+        except BadRequestError as problem:
+            raise ProxyError("request", str(problem), problem.status) from None
         except Exception as problem:
             self._failed(what, problem)
             return

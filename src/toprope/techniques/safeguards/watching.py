@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from toprope.errors import UserError
 from toprope.models.following import Following
 from toprope.models.local import LocalModel
 from toprope.techniques.safeguards.guard import Guard, Stage
@@ -30,6 +31,9 @@ class Watching:
     Args:
         readers: of the guard's stages.
         messages: the conversation; a last message of the assistant is the answer's beginning.
+
+    Raises:
+        UserError: a stage's model can't read it: its template refuses it, or it's too long.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class Watching:
     ) -> None:
         begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
         prompt = messages[:-1] if begun else messages
+        if not prompt:
+            raise UserError("there must be a message before the answer's beginning")
         self._answer = begun
         self._stages = [
             _StageWatch(stage, head, reader, prompt)
@@ -121,6 +127,7 @@ class _Tokens:
     def __init__(self, model: LocalModel, prompt: Sequence[Mapping[str, str]]) -> None:
         self._model, self._prompt = model, list(prompt)
         self._asked = model.tokens(self._prompt)
+        model.check_length(len(self._asked))
         self._apart: bool | None = None
 
     def answer_at(self, answer: str) -> int:
