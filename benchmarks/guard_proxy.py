@@ -279,8 +279,8 @@ def as_markdown(arms: Mapping[str, Heard]) -> str:
 
 
 def quantiles(delays: Sequence[float]) -> list[float]:
-    """Median, 95% and 99%, in milliseconds."""
-    return [float(one) * 1000 for one in np.quantile(delays, (0.5, 0.95, 0.99))]
+    """Median, 95% and 99%, in milliseconds; no numbers where all was lost."""
+    return [float(one) * 1000 for one in np.quantile(delays or [np.nan], (0.5, 0.95, 0.99))]
 
 
 if __name__ == "__main__":

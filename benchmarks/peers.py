@@ -77,6 +77,8 @@ def environment(folder: Path, *packages: str) -> Path:
 @contextmanager
 def served(name: str, port: int, *options: str) -> Iterator[str]:
     """A model served by toprope while the context is open: its address."""
+    if _is_up(f"http://127.0.0.1:{port}/health"):
+        raise click.ClickException(f"another server is at port {port}: name a free one")
     command = [Path(sys.executable).parent / "toprope", "serve", "model", name, "--port", str(port)]
     process = subprocess.Popen([*command, "--quiet", *options])
     until = time.monotonic() + MODEL_SECONDS

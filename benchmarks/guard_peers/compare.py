@@ -84,12 +84,13 @@ def main(
 
 
 def _drawn(run: Path, side: str, most: int, seed: int) -> list[Exchange]:
-    paths = sorted(run.glob(f"artifacts/safeguards/*/*/trial/{side}.jsonl"))
+    found = run.glob(f"artifacts/safeguards/*/*/trial/{side}.jsonl")
+    paths = sorted(found, key=lambda path: path.stat().st_mtime)
     if not paths:
         raise click.ClickException(f"no finished trial of a guard in {run}")
-    found = exchanges.load(paths[-1])
-    order = np.random.default_rng(seed).permutation(len(found))[:most]
-    return [found[i] for i in order]
+    some = exchanges.load(paths[-1])
+    order = np.random.default_rng(seed).permutation(len(some))[:most]
+    return [some[i] for i in order]
 
 
 def _guard(run: Path, kind: str, models: dict[str, LocalModel], dtype: str) -> Checks:

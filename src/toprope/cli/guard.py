@@ -16,7 +16,8 @@ from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.progress import Progress
 from toprope.techniques.safeguards.constitution import load_constitution
-from toprope.techniques.safeguards.exchanges import Exchange, from_run, load, unique
+from toprope.techniques.safeguards.exchanges import of as exchanges_of
+from toprope.techniques.safeguards.exchanges import unique
 from toprope.techniques.safeguards.guard import Guard, load_guard
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.training import NEEDS, check_enough
@@ -118,10 +119,11 @@ def train(
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder for the guard")
-    exchanges = unique(one for source in sources for one in _exchanges(Path(source)))
+    exchanges = unique(one for source in sources for one in exchanges_of(Path(source)))
     study = Safeguards(target=target, external=external, guard=kind, budget=budget)  # type: ignore[arg-type]
     study.check()
-    check_enough(0, exchanges, budget, None)
+    two_stages = len(NEEDS[kind]) > 1
+    check_enough(0, exchanges, budget, study.escalation if two_stages else None)
     with tempfile.TemporaryDirectory() as work:
         show = Progress(quiet=quiet)
         lab = Lab(Path(work), seed=seed, device=device, dtype=dtype, progress=show)
@@ -156,10 +158,6 @@ def constitution(file: Path | None) -> None:
         for name, one in categories.items():
             near = f" (near {one.near})" if one.near else ""
             click.echo(f"{side:<9} {name}{near}: {one.about}")
-
-
-def _exchanges(path: Path) -> list[Exchange]:
-    return from_run(path) if path.is_dir() else load(path)
 
 
 def _print(guard: Guard) -> None:

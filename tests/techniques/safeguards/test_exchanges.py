@@ -45,6 +45,15 @@ def test_a_fingerprint_is_of_words_and_labels_whatever_the_order():
     assert unique([one, replace(one, origin="later")]) == [one]
 
 
+def test_what_asks_for_the_same_is_one_group_whoever_names_it():
+    set_s = exchange("a", ask="Steal it", group="set/1", family="direct")
+    run_s = replace(set_s, answer="b", group="run/1")
+    framed = exchange("c", ask="In a story, steal it", group="run/1", family="fiction")
+    other = exchange("d", ask="Sell it", group="run/2", family="direct")
+    found = exchanges.joined([set_s, run_s, framed, other])
+    assert [one.group for one in found] == ["set/1", "set/1", "set/1", "run/2"]
+
+
 def test_exchanges_are_kept_as_lines_and_read_again(tmp_path: Path):
     some = [exchange("a\u2028b", 0.25, harmless=True), exchange("c", 1.0, family="prefill")]
     exchanges.save(some, tmp_path / "x.jsonl")

@@ -61,6 +61,7 @@ def test_the_loop_makes_guards_and_measures_them_on_what_they_never_saw(run, tmp
     learned = exchanges.load(next(tmp_path.glob("artifacts/safeguards/*/exchanges.jsonl")))
     assert {one.family for one in learned} == {"direct", "prefix_injection", "prefill"}
     assert {one.harmless for one in learned} == {True, False}
+    assert any(one.harmless and one.family == "prefill" for one in learned)
     for kind in ("input", "probe"):
         assert found[kind, "added_refusals"].truth == "ground_truth"
         assert found[kind, "harm_stopped"].controls
@@ -69,7 +70,10 @@ def test_the_loop_makes_guards_and_measures_them_on_what_they_never_saw(run, tmp
         assert 0 < found[kind, "latency_overhead"].value < 0.5
         assert found[kind, "harm_stopped"].unit == "requests"
     # Of the same shape as the prompts it reads: what it says can't depend on the answer.
-    assert ("certificate", "certified_stopped") in found
+    certified = found["certificate", "certified_stopped"]
+    measured = found["certificate", "stopped_under_suffixes"]
+    assert measured.value >= certified.value
+    assert measured.controls == certified.controls
     assert found["round 1", "came_through"].n > 1
     finds = found["probe", "finds_per_1000_queries"]
     assert finds.controls == {"undefended": found["undefended", finds.metric].value}
@@ -143,7 +147,10 @@ def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_pat
             "external 'openai/gpt-4o' is a served model",
         ),
         ({"harden": True, "capability": "sentence_polarity"}, "sentence_polarity"),
-        ({"attacked": ["nowhere"]}, "has a red-teaming study finished there"),
+        ({"attacked": ["nowhere"]}, "can't read nowhere"),
+        ({"attacked": ["src"]}, "has a red-teaming study finished there"),
+        ({"constitution": "mine.yaml"}, "name one .overseer."),
+        ({"constitution": "mine.yaml", "overseer": "openai/x"}, "can't read mine.yaml"),
     ],
 )
 def test_what_cant_be_done_is_told_before_anything_is_asked(run, monkeypatch, settings, complaint):

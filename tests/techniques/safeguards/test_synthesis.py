@@ -13,6 +13,7 @@ import pytest
 from toprope.errors import UserError
 from toprope.lab import Lab
 from toprope.models.chat import Reply
+from toprope.techniques.safeguards.collect import group_of
 from toprope.techniques.safeguards.constitution import Category, Constitution, load_constitution
 from toprope.techniques.safeguards.synthesis import Synthesised, synthesise
 from toprope.techniques.safeguards.writing import cleaned, listed
@@ -89,9 +90,10 @@ def made(overseer: Overseer, each: int = 5, seed: int = 0, **others: Any) -> Syn
 
 def test_every_category_has_as_many_requests_as_were_asked_for():
     found = made(Overseer())
-    assert [one.id for one in found.harmful] == [f"constitution/theft/{i}" for i in range(1, 6)]
+    pairs = [f"constitution/theft/{i}" for i in range(1, 6)]
+    assert [one.id for one in found.harmful] == [f"{pair}/harmful" for pair in pairs]
+    assert [one.pair for one in found.harmful] == pairs
     assert all(one.harmful and one.category == "theft" for one in found.harmful)
-    assert all(one.pair == one.id for one in found.harmful)
     own = [one for one in found.harmless if one.pair == one.id]
     assert [one.category for one in own] == ["bicycles"] * 5 + ["cooking"] * 5
     assert not any(one.harmful for one in found.harmless)
@@ -103,8 +105,9 @@ def test_a_harmful_request_is_tied_to_its_harmless_counterpart():
     found = made(Overseer())
     by_id = {one.id: one for one in (*found.harmful, *found.harmless)}
     for one in found.harmful:
-        other = by_id[f"{one.id}/harmless"]
-        assert (other.pair, other.category, other.harmful) == (one.id, "theft", False)
+        other = by_id[f"{one.pair}/harmless"]
+        assert (other.pair, other.category, other.harmful) == (one.pair, "theft", False)
+        assert group_of(one, "constitution") == group_of(other, "constitution")
         assert other.text == one.text.replace("steal", "sell")
 
 

@@ -47,6 +47,15 @@ def erased(exchange: Exchange, most: int) -> list[Exchange]:
     return [replace(exchange, messages=(*before, {**last, "content": text})) for text in texts]
 
 
+def suffixed(
+    exchange: Exchange, words: Sequence[str], most: int, rng: np.random.Generator
+) -> Exchange:
+    """The exchange with `most` words, drawn from those, after its last message."""
+    *before, last = exchange.messages
+    text = " ".join([last["content"].rstrip(), *rng.choice(words, most)])
+    return replace(exchange, messages=(*before, {**last, "content": text}))
+
+
 def highest(
     reader: Reader,
     head: StreamingHead,

@@ -70,7 +70,7 @@ def of_attempts(
         from_attempt(
             attempt,
             origin=data.name,
-            group=_group(of[attempt.behaviour], data.name),
+            group=group_of(of[attempt.behaviour], data.name),
             harmless=not of[attempt.behaviour].harmful,
             system=system,
         )
@@ -79,8 +79,8 @@ def of_attempts(
     return [exchange for exchange in made if exchange is not None]
 
 
-def _group(one: Behaviour, of: str) -> str:
-    """What a request is about: its pair, or itself, whose id is its own within its set alone."""
+def group_of(one: Behaviour, of: str) -> str:
+    """What a request of a set is about: its pair, or itself, whose id is its own in its set."""
     return f"{of}/{one.id}" if one.pair in ("", one.id) else one.pair
 
 

@@ -1,9 +1,8 @@
 """Exchanges: a conversation and the answer to it, with how harmful that is and where it came from;
 what classifiers are trained and measured on.
 
-A judge's scores are the labels, soft: an attack that was declined is harmless, whatever it asked
-for, since what is watched is the exchange and not the wish. The answer to a harmless request is
-harmless, however it was framed.
+A judge's scores are the labels, soft: what is watched is the exchange and not the wish. The answer
+to a harmless request is harmless, however it was framed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from toprope.data.lines import lines_of
 from toprope.errors import UserError
+from toprope.techniques.redteam.attacks.direct import Direct
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.findings import ATTEMPTS
 
@@ -111,8 +111,29 @@ def from_run(folder: Path) -> list[Exchange]:
     return found
 
 
+def of(path: Path) -> list[Exchange]:
+    """Those of a run's folder, or of a file that `save` wrote.
+
+    Raises:
+        UserError: as `from_run` and `load`.
+    """
+    return from_run(path) if path.is_dir() else load(path)
+
+
 def _of_run(name: str, attempt: Attempt) -> Exchange | None:
     return from_attempt(attempt, origin=name, group=f"{name}/{attempt.behaviour}")
+
+
+def joined(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """The same, those of one group that ask for the same in the same words: a run of red-teaming
+    names the requests of a set otherwise than the set does."""
+    found = list(exchanges)
+    first: dict[str, str] = {}
+    name: dict[str, str] = {}
+    for one in found:
+        if one.family == Direct.family:
+            name[one.group] = first.setdefault(one.messages[-1]["content"], one.group)
+    return [replace(one, group=name.get(one.group, one.group)) for one in found]
 
 
 def unique(exchanges: Iterable[Exchange]) -> list[Exchange]:

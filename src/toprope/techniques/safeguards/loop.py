@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from toprope.data.behaviours import Behaviours
 from toprope.lab import Lab
 from toprope.techniques.redteam.attacks.attack import Attack
 from toprope.techniques.redteam.campaign import Front, Library
 from toprope.techniques.safeguards.collect import collected, of_attempts
-from toprope.techniques.safeguards.exchanges import Exchange, unique
+from toprope.techniques.safeguards.exchanges import Exchange, joined, unique
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.trainer import Trainer
 from toprope.techniques.safeguards.trial import guarded
@@ -61,7 +63,7 @@ class Loop:
                     rng=self.lab.rng("safeguards", "collect", data.name),
                     advance=task.advance,
                 )
-        self.exchanges = unique(found)
+        self.exchanges = unique(joined(found))
 
     def train(self) -> None:
         """Guards of every kind on the exchanges that there are."""
@@ -69,11 +71,13 @@ class Loop:
 
     async def attack(self, number: int, queries: int) -> int:
         """Attacks the chosen guard on the training side, and adds what came through to what is
-        learned from.
+        learned from; and, lest framings look like harm, the answers to as many harmless requests,
+        each under a framing too.
 
         Returns:
             How many harmful answers came through.
         """
+        before = len(self.exchanges)
         guard = self.guards[self.chosen]
         front = guarded(self.front, guard, guard.readers(self.trainer.models))
         seeded = replace(front, rng=lambda *names: self.front.rng("round", number, *names))
@@ -90,5 +94,28 @@ class Loop:
             tried += [(f"{data.name}/{one.behaviour}", one.success) for one in attempts]
             found = of_attempts(attempts, data, system=self.front.target.system)
             self.exchanges = unique([*self.exchanges, *found])
+        await self._frame_harmless(number, len(self.exchanges) - before)
         self.rounds.append(tried)
         return sum(success for _, success in tried)
+
+    async def _frame_harmless(self, number: int, wanted: int) -> None:
+        each = -(-wanted // len(self.harmless)) if self.harmless else 0
+        for data in self.harmless if each else ():
+            some = data.limited(each, seed=number)
+            # Asked plainly too, which the journal knows already.
+            with self.lab.progress(f"round {number}: {data.name}, framed", 2 * len(some)) as task:
+                found = await collected(
+                    self.front,
+                    some,
+                    self.attacks,
+                    families=1,
+                    rng=self.lab.rng("safeguards", "round", str(number), data.name),
+                    advance=task.advance,
+                )
+            self.exchanges = unique([*self.exchanges, *found])
+
+    @property
+    def gained(self) -> bool:
+        """Whether less came through in the last round than in the one before, of as much tried."""
+        shares = [np.mean([success for _, success in tried]) for tried in self.rounds[-2:]]
+        return len(shares) < 2 or bool(shares[1] < shares[0])

@@ -22,6 +22,7 @@ from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards import certificate
 from toprope.techniques.safeguards import exchanges as kept
 from toprope.techniques.safeguards.exchanges import Exchange, from_attempt
+from toprope.techniques.safeguards.exchanges import told as told_before
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.latency import timed, told
 from toprope.techniques.safeguards.measures import GuardMeasures, flops, weights_of
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from toprope.techniques.safeguards.study import Safeguards
 
 SWITCHED = 100
+SUFFIXES = 10
+"""Tried on each request, beside what is certified."""
+
 CURVES = "curves.json"
 
 
@@ -87,11 +91,8 @@ class Results:
         calm = _plain(harmless)
         curves = {}
         groups = [one.group for one in harmful]
-        for name, scorer in self._scorers.items():
-            bad_N, good_M = (
-                np.array([s.highest for s in scorer.score(some, progress=self.lab.show)])
-                for some in (harmful, calm)
-            )
+        for name, by in self._scored.items():
+            bad_N, good_M = (by(some) for some in (harmful, calm))
             curves[name] = {
                 "harmful": bad_N.tolist(),
                 "groups": groups,
@@ -155,7 +156,7 @@ class Results:
         harmful: Sequence[Exchange],
         harmless: Sequence[Harmless],
     ) -> Iterator[Evidence]:
-        calm = [one for one in harmless[0].exchanges if not refuses(one.answer)]
+        calm = [one for one in _plain(harmless) if not refuses(one.answer)]
         rng = self.lab.rng("safeguards", "switched")
         bad, good = switched(harmful, calm, rng, SWITCHED)
         if not bad:
@@ -225,37 +226,82 @@ class Results:
         )
 
     def _certificate(self, calm: Sequence[Exchange]) -> Iterator[Evidence]:
-        if not self.study.erase or "input" not in self.guards:
+        if not self.study.erase or "input" not in self.guards or not calm:
             return
-        guard = self.guards["input"]
+        guard, most = self.guards["input"], self.study.erase
         stage, head = guard.about.stages[0], guard.heads[0]
         [reader] = guard.readers(self.models)
-        system = self.study.system
-        before = ({"role": "system", "content": system},) if system else ()
+
+        def stopped(some: Sequence[Exchange], erase: int) -> NDArray:
+            scores_N = certificate.highest(reader, head, some, erase, progress=self.lab.show)
+            return scores_N >= stage.threshold
+
+        before = told_before(self.study.system)
         plain = [
             Exchange((*before, {"role": "user", "content": one.request}), "", 1.0, "", one.id)
             for one in self.trial.held_out.behaviours
         ]
-        plain_N = certificate.highest(reader, head, plain, 0) >= stage.threshold
-        yield from self.measures.certified(
-            self.trial.held_out.name,
-            plain_N,
-            self.study.erase,
-            harmful=True,
-            plain=float(plain_N.mean()),
+        rng = self.lab.rng("safeguards", "certificate")
+        words = [word for one in calm for word in one.messages[-1]["content"].split()]
+        attacked = [
+            certificate.suffixed(one, words, most, rng) for one in plain for _ in range(SUFFIXES)
+        ]
+        bare_N, erased_N = (
+            np.all(stopped(attacked, erase).reshape(len(plain), -1), axis=1) for erase in (0, most)
         )
-        few = list(calm)[: max(SWITCHED, len(plain))]
-        if not few:
-            return
-        erased_N = certificate.highest(reader, head, few, self.study.erase, progress=self.lab.show)
-        bare_N = certificate.highest(reader, head, few, 0)
-        yield from self.measures.certified(
+        certified = self.measures.certified
+        name = self.trial.held_out.name
+        yield certified(
+            "certified_stopped",
+            name,
+            stopped(plain, 0),
+            notes=f"proved against any suffix of up to {most} words after white space",
+            control=float(np.mean(bare_N)),
+            better="higher",
+        )
+        yield certified(
+            "stopped_under_suffixes",
+            name,
+            np.asarray(erased_N),
+            notes=f"measured: under each of {SUFFIXES} suffixes of {most} words that are drawn "
+            "from harmless requests",
+            control=float(np.mean(bare_N)),
+            better="higher",
+        )
+        few = [calm[i] for i in rng.permutation(len(calm))[: max(SWITCHED, len(plain))]]
+        yield certified(
+            "refused_under_erase_and_check",
             "unseen harmless",
-            erased_N >= stage.threshold,
-            self.study.erase,
-            harmful=False,
-            plain=float((bare_N >= stage.threshold).mean()),
+            stopped(few, most),
+            notes=f"with up to {most} words erased",
+            control=float(stopped(few, 0).mean()),
+            better="lower",
         )
+
+    @property
+    def _scored(self) -> dict[str, Callable[[Sequence[Exchange]], NDArray]]:
+        """What scores exchanges, by name: every stage alone, then every guard of several stages,
+        whose score is its last stage's where all before pass the exchange on, and else 0."""
+
+        def of_stage(scorer: Scorer) -> Callable[[Sequence[Exchange]], NDArray]:
+            return lambda some: np.array(
+                [one.highest for one in scorer.score(some, progress=self.lab.show)]
+            )
+
+        def of_guard(guard: Guard) -> Callable[[Sequence[Exchange]], NDArray]:
+            by = self._of(guard)
+
+            def score(some: Sequence[Exchange]) -> NDArray:
+                scores_N = np.zeros(len(some))
+                reached = asked(guard, by, some)[-2]
+                scores_N[reached] = of_stage(by[-1])([some[i] for i in reached])
+                return scores_N
+
+            return score
+
+        found = {name: of_stage(scorer) for name, scorer in self._scorers.items()}
+        several = {kind: one for kind, one in self.guards.items() if len(one.heads) > 1}
+        return found | {kind: of_guard(one) for kind, one in several.items()}
 
     @cached_property
     def _scorers(self) -> dict[str, Scorer]:

@@ -138,7 +138,9 @@ class Safeguards(Study):
     queries: int = Field(default=20, ge=1, description="the trial's queries for a behaviour")
     erase: int = Field(default=8, ge=0, description="words of a suffix that is certified against")
     attacked: tuple[str, ...] = Field(
-        default=(), description="folders of red-teaming runs of this target, to learn from too"
+        default=(),
+        description="folders of red-teaming runs of this target, or files of exchanges, to learn "
+        "from too",
     )
     harden: bool = Field(
         default=False,
@@ -184,6 +186,7 @@ class Safeguards(Study):
             one.fingerprint for one in (*sets.harmful, *sets.harmless, sets.test, *sets.unseen)
         ]
         if self.overseer != NOBODY:
+            load_constitution(self._constitution)  # which says what is wrong with it
             prints.append(hashlib.sha256(self._constitution.read_bytes()).hexdigest())
         prints += [kept.fingerprint(self._before())]
         if self.trained:
@@ -278,6 +281,9 @@ class Safeguards(Study):
             lab.show.say(f"round {number}: {through} harmful answers came through")
             if not through:
                 break
+            if not loop.gained:
+                lab.show.say(f"round {number} let through as much as the one before: no more")
+                break
             loop.train()
         for name, guard in loop.guards.items():
             guard.save(lab.artifact(*self._folder, "guards", name, "guard.json").parent)
@@ -301,6 +307,13 @@ class Safeguards(Study):
             self._check_trained(load_guard(Path(self.trained)))
             return
         self._arms(self.attacks)
+        if self.constitution and self.overseer == NOBODY:
+            raise UserError(
+                "a constitution is for an overseer who writes requests for its categories: name "
+                "one (overseer)"
+            )
+        if self.overseer != NOBODY:
+            load_constitution(self._constitution)
         if is_served(self.external):
             raise UserError(
                 f"external '{self.external}' is a served model, whose states can't be read: name a "
@@ -378,7 +391,7 @@ class Safeguards(Study):
 
     def _before(self) -> list[Exchange]:
         """What runs of red-teaming have left, but for the families of the trial."""
-        found = [one for folder in self.attacked for one in kept.from_run(Path(folder))]
+        found = [one for folder in self.attacked for one in kept.of(Path(folder))]
         return [one for one in found if one.family not in self.held_out]
 
     def _journal(self, lab: Lab, sets: Sets, before: Sequence[Exchange], version: str) -> Journal:

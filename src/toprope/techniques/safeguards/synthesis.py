@@ -40,9 +40,10 @@ class Synthesised:
     """What an overseer wrote.
 
     Attributes:
-        harmful: ids `constitution/CATEGORY/NUMBER`; each is its own pair.
-        harmless: those of the harmless categories, then the counterparts, which have the category
-            and the pair of their harmful request, and its id with `/harmless` behind it.
+        harmful: ids `constitution/CATEGORY/NUMBER/harmful`; the pair is what is before the last
+            part.
+        harmless: those of the harmless categories, ids `constitution/CATEGORY/NUMBER`; then the
+            counterparts, of the category and the pair of their harmful request.
         counts: what became of calls ("calls", and of these "refused", "unparsable", "error") and of
             what was written ("kept", and why the rest wasn't).
     """
@@ -146,7 +147,8 @@ def _synthesised(
     for one, requests in found.items():
         for number, request in enumerate(requests, 1):
             key = f"constitution/{one.name}/{number}"
-            sides[one.harmful].append(Behaviour(key, request.text, one.name, one.harmful, key))
+            id_ = f"{key}/harmful" if one.harmful else key
+            sides[one.harmful].append(Behaviour(id_, request.text, one.name, one.harmful, key))
             if request in counterparts:
                 other = counterparts[request]
                 paired.append(Behaviour(f"{key}/harmless", other, one.name, False, key))
