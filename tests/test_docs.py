@@ -24,6 +24,7 @@ from toprope.techniques.interpretability.labels.naming import SCORERS
 from toprope.techniques.interpretability.study import Interpretability
 from toprope.techniques.redteam.attacks import FAMILIES
 from toprope.techniques.redteam.study import RedTeam
+from toprope.techniques.safeguards.constitution import Constitution
 from toprope.techniques.weak_to_strong.methods import METHODS
 from toprope.techniques.weak_to_strong.study import WeakToStrong
 
@@ -75,10 +76,12 @@ def test_a_command_exists_with_its_options(line: str):
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
-def test_a_ladder_can_be_read(text: str):
+def test_yaml_can_be_read(text: str):
     loaded = yaml.safe_load(text)
     if "rungs" in loaded:
         make_ladder(loaded, source="docs")
+    elif "harmless" in loaded:
+        Constitution.model_validate(loaded)
     else:
         DatasetConfig.model_validate(loaded)
 
