@@ -34,6 +34,7 @@ def offline(tiny, make_guard, measures, tmp_path: Path) -> Offline:
     guards = {
         "input": named(make_guard(0.5, sees="prompt"), "input"),
         "probe": named(make_guard(0.5), "probe"),
+        "cascade": make_guard(0.3, 0.5),
     }
     plain = [Behaviour(f"b{n}", f"{n} stronger climbers") for n in range(3)]
     results = Results(
@@ -67,6 +68,19 @@ def test_shares_of_exchanges_are_clustered_by_the_harm(offline: Offline, tmp_pat
     [path] = tmp_path.glob("artifacts/**/curves.json")
     assert path.parent == tmp_path / "artifacts" / "safeguards" / "x" / "01234567"
     assert len(json.loads(path.read_text())["probe"]["harmful"]) == len(HARMFUL)
+
+
+def test_what_a_cascades_first_stage_passes_over_scores_nothing_in_its_curve(
+    offline: Offline, tmp_path: Path
+):
+    offline(HARMFUL, [Harmless("mild", 10, CALM), Harmless("framed", 9, CALM)])
+    [path] = tmp_path.glob("artifacts/**/curves.json")
+    curves = json.loads(path.read_text())
+    for side in ("harmful", "harmless"):
+        first, both = (curves[name][side] for name in ("stage1", "cascade"))
+        assert both == [score if score >= 0.3 else 0.0 for score in first]  # of one head twice
+    assert 0.0 in curves["cascade"]["harmless"]
+    assert max(curves["cascade"]["harmful"]) > 0.3
 
 
 def test_refusals_are_of_all_that_was_asked(offline: Offline):
