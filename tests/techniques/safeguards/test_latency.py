@@ -75,8 +75,9 @@ def test_a_later_stage_takes_time_only_from_where_it_is_asked(make_guard, tiny, 
     [reader, _] = guard.readers({tiny.name: tiny})
     scores_T = guard.heads[0].scores(reader.read(EXCHANGES[:1])[0].x_TF)
     [first, last] = guard.about.stages
-    # What is first reached on the way passes the exchange on there.
-    late = replace(first, threshold=float(scores_T.max()))
+    # What is first reached on the way passes the exchange on there. In another batch a score may
+    # differ in its last digits.
+    late = replace(first, threshold=float(scores_T.max()) * (1 - 1e-5))
     guard = replace(guard, about=replace(guard.about, stages=(late, last)))
     times(guard, tiny, tiny, other)
     _, pieces = streamed[0]

@@ -102,7 +102,9 @@ def test_thresholds_are_set_on_harmless_requests_as_they_are_asked(tiny):
     for budget in (0.1, 0.5):
         made = guards({"probe": one}, exchanges, target="t", budget=budget)["probe"]
         stopped_N = one.held_out_N >= made.about.stages[0].threshold
-        assert stopped_N[traffic_N].sum() == int(budget * traffic_N.sum())
+        most = int(budget * traffic_N.sum())
+        # Two with the same score, where one more may be stopped, both pass.
+        assert most - 1 <= stopped_N[traffic_N].sum() <= most
 
 
 def test_what_a_declined_attack_says_is_learned_from_by_nobody_who_reads_answers(tiny):
