@@ -59,16 +59,21 @@ class Peer:
         raise click.ClickException(f"{self._script.name} ended; run it by hand to see why")
 
 
-def environment(folder: Path, *packages: str) -> Path:
-    """The Python of an environment with these packages, made where it isn't there yet."""
+def environment(folder: Path, *packages: str, torch: bool = False) -> Path:
+    """The Python of an environment with these packages, made where it isn't there yet.
+
+    Args:
+        torch: whether they need it.
+    """
     python = folder / "bin" / "python"
     if not (folder / ".installed").exists():
         click.echo(f"installing {', '.join(packages)} into {folder}", err=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = [python, "-m", "pip", "install", "--quiet"]
-        # A CPU build of torch that pip finds locally goes before PyPI's, which brings CUDA.
-        local = [*pip, "--no-index", "--no-deps", "torch"]
-        subprocess.run(local, check=False, stderr=subprocess.DEVNULL)
+        if torch:
+            # A CPU build that pip finds locally goes before PyPI's, which brings CUDA.
+            local = [*pip, "--no-index", "--no-deps", "torch"]
+            subprocess.run(local, check=False, stderr=subprocess.DEVNULL)
         subprocess.run([*pip, *packages], check=True)
         (folder / ".installed").touch()
     return python

@@ -26,13 +26,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from peers import Peer, environment, served
 from timing import machine
-from toprope.models.local import LocalModel
+from toprope.models.loaded import shared
+from toprope.models.placement import dtype_named
 from toprope.progress import Progress
 from toprope.statistics import bootstrap_clustered, clopper_pearson
 from toprope.techniques.safeguards import exchanges
@@ -66,9 +66,8 @@ def main(
     """Prints a Markdown table."""
     harmful, harmless = (_drawn(run, side, most, seed) for side in ("harmful", "harmless"))
     python = environment(env, "nemoguardrails==0.24.1", "langchain-openai==1.7.4")
-    models: dict[str, LocalModel] = {}
     arms: dict[str, Checks] = {
-        f"toprope, {kind}": _guard(run, kind, models, dtype) for kind in guards.split(",")
+        f"toprope, {kind}": _guard(run, kind, dtype) for kind in guards.split(",")
     }
     with ExitStack() as stack:
         for i, name in enumerate(names.split(",")):
@@ -93,15 +92,13 @@ def _drawn(run: Path, side: str, most: int, seed: int) -> list[Exchange]:
     return [some[i] for i in order]
 
 
-def _guard(run: Path, kind: str, models: dict[str, LocalModel], dtype: str) -> Checks:
+def _guard(run: Path, kind: str, dtype: str) -> Checks:
     folders = sorted(run.glob(f"artifacts/safeguards/*/guards/{kind}"))
     if not folders:
         raise click.ClickException(f"no guard of kind '{kind}' in {run}")
     guard = load_guard(folders[-1])
-    for stage in guard.about.stages:
-        if stage.model not in models:
-            models[stage.model] = LocalModel.load(stage.model, dtype=getattr(torch, dtype))
-    readers = guard.readers(models)
+    names = {stage.model for stage in guard.about.stages}
+    readers = guard.readers({name: shared(name, dtype=dtype_named(dtype)) for name in names})
 
     def check(one: Exchange) -> tuple[bool, float]:
         began = time.perf_counter()

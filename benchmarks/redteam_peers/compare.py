@@ -56,7 +56,7 @@ def main(
     name: str, rounds: int, tokens: int, number: int, concurrency: int, port: int, env: Path
 ) -> None:
     """Times the tools by turns, and prints their ratios."""
-    python = environment(env, "garak==0.17.1", "pyrit==1.1.0")
+    python = environment(env, "garak==0.17.1", "pyrit==1.1.0", torch=True)
     prompts = _prompts(python, number)
     about = {"model": str(weights.path(name)), "tokens": tokens, "prompts": prompts}
     garak = Peer(python, HERE / "garak_side.py", about)
