@@ -84,7 +84,12 @@ guard.add_command(_test_command())
     help="One classifier, or two in a row: cascade (probe, then external), outside (tokens, then "
     "external).",
 )
-@click.option("--external", default="", help="A local model that reads the exchange from outside.")
+@click.option(
+    "--external",
+    default="",
+    help="A local model that reads the exchange from outside: one that is tuned for chat, or a "
+    "sentence encoder (minilm-l6).",
+)
 @click.option(
     "--budget",
     type=click.FloatRange(0, 1, min_open=True),
@@ -127,6 +132,7 @@ def train(
     with tempfile.TemporaryDirectory() as work:
         show = Progress(quiet=quiet)
         lab = Lab(Path(work), seed=seed, device=device, dtype=dtype, progress=show)
+        study.check_models(lab)
         readers = {n: one for n, one in study.readers(lab).items() if n in NEEDS[kind]}
         made = Trainer(lab, target, readers, budget).train(exchanges)[kind]
     made.save(folder)

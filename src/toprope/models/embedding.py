@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from toprope.progress import Progress
+
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
 
@@ -15,10 +17,14 @@ EMBEDDER = "minilm-l6"
 """The catalog's sentence encoder, which is used where none is named."""
 
 
-def embedded(model: LocalModel, texts: Sequence[str]) -> NDArray[np.float64]:
+def embedded(
+    model: LocalModel, texts: Sequence[str], *, progress: Progress | None = None
+) -> NDArray[np.float64]:
     """[N, D]; of a text that is longer than the model reads, that of its beginning."""
     layer = model.n_layers
-    read = model.activations(list(texts), [layer], pool="mean", most_tokens=model.context)
+    read = model.activations(
+        list(texts), [layer], pool="mean", most_tokens=model.context, progress=progress
+    )
     return np.asarray(read.layers[layer], float)
 
 

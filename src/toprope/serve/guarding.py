@@ -40,16 +40,20 @@ class _Watch:
         return await self.answer("")
 
     async def answer(self, text: str) -> Flag | None:
+        self._watching.add(text)
+        return await self._stopped()
+
+    async def end(self) -> Flag | None:
+        self._watching.end()
+        return await self._stopped()
+
+    def is_near(self, share: float) -> bool:
+        return self._watching.is_near(share)
+
+    async def _stopped(self) -> Flag | None:
         watching = self._watching
-        watching.add(text)
         found: Flagged | bool = True
         while found is True:
             step = watching.step
             found = step() if watching.is_cheap else await asyncio.to_thread(step)
         return Flag(found.stage, found.score) if found else None
-
-    async def end(self) -> Flag | None:
-        return None
-
-    def is_near(self, share: float) -> bool:
-        return self._watching.is_near(share)

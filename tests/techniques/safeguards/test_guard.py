@@ -245,7 +245,7 @@ def test_states_that_cant_be_kept_are_watched_as_they_are_read(make_guard, tiny,
     spoilt_TF = whole.x_TF.astype(np.float32)
     spoilt_TF[:, 5] = bad
     monkeypatch.setattr(
-        "toprope.techniques.safeguards.watching.Following.read",
+        "toprope.techniques.safeguards.growing.Following.read",
         lambda _, tokens: (len(tokens) - len(spoilt_TF), spoilt_TF),
     )
     watching = Watching(guard, [reader], exchange("").messages)

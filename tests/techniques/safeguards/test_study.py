@@ -1,5 +1,6 @@
 """The closed loop from end to end: on a tiny model, with every measure, resumed, and refused."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.lab import Lab
 from toprope.models.chat import Chat
+from toprope.models.local import LocalModel
 from toprope.study import make_study
 from toprope.techniques.safeguards import exchanges, latency
 from toprope.techniques.safeguards.guard import load_guard
@@ -128,6 +130,31 @@ def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_pat
     assert found["hardened", "added_refusals"].n > 0
     assert found["hardened", "accuracy_change"].controls["before"] > 0
     assert list(tmp_path.glob("artifacts/safeguards/*/adapter/*/adapter_config.json"))
+
+
+def test_a_sentence_encoder_reads_from_outside(run, tiny_encoder: LocalModel):
+    two = {"guard": "cascade", "external": tiny_encoder.name, "escalation": 0.5}
+    found = {(e.arm, e.metric): e for e in run(rounds=0, **two)}
+    assert "undefended" in found["cascade/campaign", "attack_success_rate"].controls
+    alone, both = (found[kind, "compute_overhead"].value for kind in ("external", "cascade"))
+    assert 0 < both < alone, "it's asked only where the probe passes something on"
+    assert found["external", "latency_overhead"].value > 0
+    assert not any(arm.startswith(("tokens", "outside")) for arm, _ in found)
+
+
+def test_an_external_model_that_cant_read_is_told_before_anything_is_asked(
+    run, monkeypatch, tiny_encoder: LocalModel, tiny_folder: Path, tmp_path: Path
+):
+    async def never(*_: object) -> None:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(Chat, "_ask", never)
+    base = shutil.copytree(tiny_folder, tmp_path / "base")
+    (base / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="is a sentence encoder.*of kind 'outside' needs"):
+        run(guard="outside", external=tiny_encoder.name)
+    with pytest.raises(UserError, match="has no chat template.*or a sentence encoder"):
+        run(guard="cascade", external=str(base))
 
 
 @pytest.mark.parametrize(

@@ -237,11 +237,11 @@ def _reader(stage: Stage, head: StreamingHead, model: LocalModel) -> Reader:
             f"this guard was made for '{stage.model}', and '{model.name}' has other weights: train "
             "one for it"
         )
-    layers, width = stage.layers, model.d_model * len(stage.layers)
-    if not layers or max(layers) > model.n_layers or len(head.weight_F) != width:
+    layers, reader = stage.layers, Reader(model, stage.layers, stage.sees)
+    if max(layers) > model.n_layers or len(head.weight_F) != reader.width:
         raise UserError(
             f"this guard's stage '{stage.name}' reads layers {', '.join(map(str, layers))} with "
             f"{len(head.weight_F)} features, and '{model.name}' has {model.n_layers} layers of "
             f"{model.d_model}"
         )
-    return Reader(model, layers, stage.sees)
+    return reader

@@ -2,7 +2,8 @@
 
 The positions are those of the answer and, before them, the last `WINDOW` of the prompt: the first
 full window is that of the prompt's end, at which the answer's first token is chosen. The model is
-the target itself, whose states cost nothing, or any other that reads the same text.
+the target itself, whose states cost nothing, or any other that reads the same text; of a sentence
+encoder, its embeddings take the states' place (`encoding`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from toprope.models.local import LocalModel
 from toprope.progress import Progress
+from toprope.techniques.safeguards import encoding
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.streaming import WINDOW
 
@@ -31,13 +33,18 @@ class Reader:
     """A model as a classifier reads with it.
 
     Attributes:
-        layers: whose states are put side by side.
+        layers: whose states are put side by side; an encoder's embeddings are of its last.
         sees: the prompt alone, or the whole exchange.
     """
 
     model: LocalModel
     layers: tuple[int, ...]
     sees: Sees = "exchange"
+
+    @property
+    def width(self) -> int:
+        """Features of a position."""
+        return self.model.d_model * (len(self.layers) if self.model.is_causal else 2)
 
     def read(
         self, exchanges: Sequence[Exchange], *, progress: Progress | None = None
@@ -48,22 +55,17 @@ class Reader:
         """
         if self.sees == "prompt":
             exchanges = [replace(one, answer="") for one in exchanges]
-        prompts = [list(one.messages) for one in exchanges]
-        answers = [one.answer for one in exchanges]
-        found = self.model.activations(
-            prompts,  # type: ignore[arg-type]
-            self.layers,
-            pool="none",
-            prefills=answers,
-            progress=progress,
-        )
-        readings = []
-        for i, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-            ends_T = _ends(self.model, prompt, answer)
-            since = max(0, int((ends_T <= 0).sum()) - WINDOW)
-            x_TF = np.concatenate([found.item(n, i)[since:] for n in self.layers], axis=1)
-            readings.append(Reading(features(x_TF), ends_T[since:].clip(min=0)))
-        return readings
+        if not self.model.is_causal:
+            return _embedded(self.model, exchanges, progress)
+        return _states(self, exchanges, progress)
+
+    def tokens(self, one: Exchange) -> int:
+        """How many go through the model for an exchange, those that are read again too."""
+        if self.model.is_causal:
+            return len(self.model.tokens(list(one.messages), prefill=one.answer))
+        texts, _ = encoding.texts(self.model, one.answer)
+        texts += [*encoding.parts(self.model, one.messages), *encoding.rest(self.model, one.answer)]
+        return sum(len(self.model.tokens(text)) for text in set(texts) - {""})
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,40 @@ def of_prompt(reading: Reading) -> Reading:
     """What a reader that sees the prompt alone has of an exchange, from what the same model read of
     all of it: in a causal model a prompt's states don't depend on the answer."""
     return Reading(reading.x_TF[:WINDOW], reading.ends_T[:WINDOW])
+
+
+def _states(
+    reader: Reader, exchanges: Sequence[Exchange], progress: Progress | None
+) -> list[Reading]:
+    model = reader.model
+    found = model.activations(
+        [list(one.messages) for one in exchanges],
+        reader.layers,
+        pool="none",
+        prefills=[one.answer for one in exchanges],
+        progress=progress,
+    )
+    readings = []
+    for i, one in enumerate(exchanges):
+        ends_T = _ends(model, one.messages, one.answer)
+        since = max(0, int((ends_T <= 0).sum()) - WINDOW)
+        x_TF = np.concatenate([found.item(n, i)[since:] for n in reader.layers], axis=1)
+        readings.append(Reading(features(x_TF), ends_T[since:].clip(min=0)))
+    return readings
+
+
+def _embedded(
+    model: LocalModel, exchanges: Sequence[Exchange], progress: Progress | None
+) -> list[Reading]:
+    known = encoding.Embeddings(model, progress)
+    read = []
+    for one in exchanges:
+        texts, ends = encoding.texts(model, one.answer)
+        rest = encoding.rest(model, one.answer)
+        ends_T = np.array([0] * WINDOW + ends + ends[-1:] * len(rest))
+        read.append((encoding.parts(model, one.messages), [""] * WINDOW + texts + rest, ends_T))
+    known.learn(text for prompt, texts, _ in read for text in (*prompt, *texts))
+    return [Reading(features(known.rows(prompt, texts)), ends) for prompt, texts, ends in read]
 
 
 def _ends(model: LocalModel, prompt: Sequence, answer: str) -> NDArray:

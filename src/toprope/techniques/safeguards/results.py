@@ -194,7 +194,7 @@ class Results:
         rounds = asked(guard, by, calm)
         for scorer, each, places in zip(by, flops(guard, models), rounds, strict=False):
             for i in places:
-                spent_N[i] += each * _tokens(scorer.reader.model, calm[i])
+                spent_N[i] += each * scorer.reader.tokens(calm[i])
         told = ", ".join(
             f"{stage.name} reads {len(places)} of {len(calm)}"
             for stage, places in zip(guard.about.stages, rounds, strict=False)

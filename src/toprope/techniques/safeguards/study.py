@@ -114,7 +114,9 @@ class Safeguards(Study):
         default=(0.5, 0.75), min_length=1, description="layers of the probe, as shares of the depth"
     )
     external: str = Field(
-        default="", description="a local model that reads the exchange from outside; none: no such"
+        default="",
+        description="a local model that reads the exchange from outside: one that is tuned for "
+        "chat, or a sentence encoder (minilm-l6); none: no such",
     )
     guard: Literal["probe", "input", "external", "cascade", "outside"] = Field(
         default="probe",
@@ -324,6 +326,25 @@ class Safeguards(Study):
         if self.external == self.target:
             raise UserError("the external model is the target itself: that is what the probe reads")
 
+    def check_models(self, lab: Lab) -> None:
+        """
+        Raises:
+            UserError: what the external model is can't read what the guard asks of it.
+        """
+        if not self.external:
+            return
+        model = lab.local(self.external)
+        if model.is_causal and not model.tokenizer.chat_template:
+            raise UserError(
+                f"external '{self.external}' has no chat template, as a base model: take one that "
+                f"is tuned for chat, or a sentence encoder ({EMBEDDER})"
+            )
+        if not model.is_causal and self.guard == "outside":
+            raise UserError(
+                f"external '{self.external}' is a sentence encoder, whose tokens' embeddings say "
+                "nothing alone: a guard of kind 'outside' needs a model that is tuned for chat"
+            )
+
     def _check_trained(self, guard: Guard) -> None:
         if not self.test or not self.unseen:
             raise UserError(
@@ -348,11 +369,7 @@ class Safeguards(Study):
             questions(lab.data(self.capability))
         if self.trained:
             return
-        if self.external and not lab.local(self.external).tokenizer.chat_template:
-            raise UserError(
-                f"external '{self.external}' has no chat template, as a base model: take one that "
-                "is tuned for chat"
-            )
+        self.check_models(lab)
         written = 0
         if self.overseer != NOBODY:
             written = self.each * len(load_constitution(self._constitution).harmless)
@@ -460,6 +477,8 @@ class Safeguards(Study):
         }
         if self.external:
             other = lab.local(self.external)
+            if not other.is_causal:
+                return found | {"external": Reader(other, (other.n_layers,))}
             found |= {
                 "tokens": Reader(other, (0,)),
                 "external": Reader(other, self._layers(other)),

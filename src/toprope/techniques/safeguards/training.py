@@ -33,7 +33,7 @@ from toprope.techniques.safeguards.reading import Reader, Reading
 from toprope.techniques.safeguards.streaming import StreamingHead, fit_projected
 from toprope.techniques.safeguards.thresholds import BUDGET, cascade, threshold
 
-STRENGTHS = (0.3, 3.0, 30.0)
+STRENGTHS = (3.0, 30.0, 300.0)
 ESCALATION = 0.05
 """The share of harmless exchanges that a cascade's second stage may read."""
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toprope.errors import UserError
-from toprope.models.following import Following
-from toprope.models.local import LocalModel
+from toprope.techniques.safeguards.growing import growing
 from toprope.techniques.safeguards.guard import Guard, Stage
-from toprope.techniques.safeguards.reading import Reader, features
-from toprope.techniques.safeguards.streaming import WINDOW, Monitor, StreamingHead
+from toprope.techniques.safeguards.reading import Reader
+from toprope.techniques.safeguards.streaming import Monitor, StreamingHead
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Watching:
             for stage, head, reader in zip(guard.about.stages, guard.heads, readers, strict=True)
         ]
         self._at = 0
+        self._has_ended = False
 
     @property
     def is_cheap(self) -> bool:
@@ -66,11 +66,15 @@ class Watching:
         """What is new of the answer; `step` reads it."""
         self._answer += text
 
+    def end(self) -> None:
+        """No more of the answer will come; `step` reads what was waiting for more."""
+        self._has_ended = True
+
     def step(self) -> Flagged | bool:
         """One stage's reading of what is new to it: whether it has passed the exchange on, so that
         there is another step to take; the last stage's is what stops it."""
         watch = self._stages[self._at]
-        if not watch.passes_on(self._answer):
+        if not watch.passes_on(self._answer, has_ended=self._has_ended):
             return False
         if self._at + 1 == len(self._stages):
             return Flagged(watch.stage.name, watch.monitor.highest)
@@ -97,50 +101,19 @@ class _StageWatch:
     ) -> None:
         self.stage, self.monitor = stage, Monitor(head)
         self._reader = reader
-        self._text = _Tokens(reader.model, prompt)
-        self._following = Following(reader.model, reader.layers)
-        self._done = 0
+        self._growing = growing(reader, prompt)
+        self._is_begun = False
 
     @property
     def is_cheap(self) -> bool:
         return max(self._reader.layers) == 0
 
-    def passes_on(self, answer: str) -> bool:
+    def passes_on(self, answer: str, *, has_ended: bool) -> bool:
         """Whether the score has come to the threshold, now or before."""
         answer = answer if self._reader.sees == "exchange" else ""
-        if self._done and not answer:
-            return self.monitor.highest >= self.stage.threshold
-        if not self._done:
-            self._done = max(0, self._text.answer_at(answer) - WINDOW)
-        tokens = self._text.of(answer)
-        start, states_TF = self._following.read(tokens)
-        # Tokens that were read once count once, though more text may have changed the last ones.
-        for x_F in features(states_TF[max(0, self._done - start) :]):
-            self.monitor.read(x_F)
-        self._done = max(self._done, len(tokens))
+        if answer or not self._is_begun:
+            self._is_begun = True
+            read = self._growing.rest if has_ended else self._growing.read
+            for x_F in read(answer):
+                self.monitor.read(x_F)
         return self.monitor.highest >= self.stage.threshold
-
-
-class _Tokens:
-    """The tokens of a conversation and an answer that grows, those of the conversation once."""
-
-    def __init__(self, model: LocalModel, prompt: Sequence[Mapping[str, str]]) -> None:
-        self._model, self._prompt = model, list(prompt)
-        self._asked = model.tokens(self._prompt)
-        model.check_length(len(self._asked))
-        self._apart: bool | None = None
-
-    def answer_at(self, answer: str) -> int:
-        """Where in the tokens of both the answer begins."""
-        return self._model.answer_at(self._prompt, answer) if answer else len(self._asked)
-
-    def of(self, answer: str) -> list[int]:
-        if not answer:
-            return self._asked
-        if self._apart is None or not self._apart:
-            whole = self._model.tokens(self._prompt, prefill=answer)
-            # Where the answer's first characters join the template's last token, they never part.
-            joint = [*self._asked, *self._model.continuation(answer)] != whole
-            self._apart = not joint and not answer.isspace()
-            return whole
-        return [*self._asked, *self._model.continuation(answer)]
