@@ -151,9 +151,9 @@ def test_an_external_model_that_cant_read_is_told_before_anything_is_asked(
     monkeypatch.setattr(Chat, "_ask", never)
     base = shutil.copytree(tiny_folder, tmp_path / "base")
     (base / "chat_template.jinja").unlink()
-    with pytest.raises(UserError, match="is a sentence encoder.*of kind 'outside' needs"):
+    with pytest.raises(UserError, match=r"is a sentence encoder.*of kind 'outside' needs"):
         run(guard="outside", external=tiny_encoder.name)
-    with pytest.raises(UserError, match="has no chat template.*or a sentence encoder"):
+    with pytest.raises(UserError, match=r"has no chat template.*or a sentence encoder"):
         run(guard="cascade", external=str(base))
 
 
