@@ -57,7 +57,7 @@ def test_an_answer_that_never_came():
 
 
 def test_the_judge_reads_the_passage_only_as_an_expert():
-    for name in ("judge_verdict", "judge_letter"):
+    for name in ("judge_verdict", "judge_letter", "judge_answer"):
         assert PASSAGE not in prompt(HEARING, name)
         assert PASSAGE in prompt(Hearing(QUESTION, TURNED), name)
         assert "A. In 1925\nB. In 1889" in prompt(HEARING, name)
@@ -86,11 +86,57 @@ def test_a_local_judge_gives_the_letters_probabilities_by_option(tiny_model):
         assert found.answer == int(np.argmax(expected))
 
 
+def test_a_local_judge_gives_the_probabilities_of_the_answers_own_words(tiny_model):
+    three = Question("q3", "Which?", ("a town", "Paris is a town", "no"), 0)
+    hearings = [HEARING, Hearing(QUESTION, Seating((0, 1), (0, 1)))]
+    hearings += [Hearing(three, Seating(order, ())) for order in ((2, 0, 1), (0, 1, 2))]
+
+    async def ask():
+        judge = LocalJudge(tiny_model, "answers")
+        return await asyncio.gather(*map(judge, hearings))
+
+    for hearing, found in zip(hearings, asyncio.run(ask()), strict=True):
+        messages = [{"role": "user", "content": prompt(hearing, "judge_answer")}]
+        # The pass that reads each answer for itself; a long one isn't the less likely for it.
+        options = hearing.question.options
+        [expected] = tiny_model.option_probs([messages], options, length="mean")
+        np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
+        assert found.answer == int(np.argmax(expected))
+    ways = {LocalJudge(tiny_model, by).fingerprint for by in ("letters", "answers")}
+    assert len(ways) == 2
+
+
+@pytest.mark.parametrize("by", ["letters", "answers"])
+def test_what_fills_the_context_to_its_end_is_read_and_no_more(tiny_model, by):
+    """With the longest answer to follow."""
+
+    def heard(n: int) -> Hearing:
+        return Hearing(QUESTION, TURNED, (Turn("Debater A", "debater", "a " * n, 1),))
+
+    judge = LocalJudge(tiny_model, by)
+    said = {"letters": ["A", "B"], "answers": QUESTION.options}[by]
+    longest = max(len(tiny_model.continuation(one)) for one in said)
+    name = {"letters": "judge_letter", "answers": "judge_answer"}[by]
+
+    def tokens(n: int) -> int:
+        return len(tiny_model.tokens([{"role": "user", "content": prompt(heard(n), name)}]))
+
+    fits = max(n for n in range(500) if tokens(n) + longest <= tiny_model.context)
+    assert asyncio.run(judge(heard(fits))).tokens == tokens(fits)
+    with pytest.raises(UserError, match="too many for its context"):
+        asyncio.run(judge(heard(fits + 1)))
+
+
 def test_a_base_model_judges_plain_text(base_model):
     found = asyncio.run(LocalJudge(base_model)(HEARING))
     text = prompt(HEARING, "judge_letter") + "\nAnswer:"
     [shown] = base_model.option_probs([text], [" A", " B"])
     np.testing.assert_allclose(found.probabilities, shown[::-1], atol=1e-5)
+    found = asyncio.run(LocalJudge(base_model, "answers")(HEARING))
+    text = prompt(HEARING, "judge_answer") + "\nAnswer:"
+    said = [f" {one}" for one in QUESTION.options]
+    [expected] = base_model.option_probs([text], said, length="mean")
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
 
 
 def test_what_is_longer_than_the_context_says_by_how_much(tiny_model):

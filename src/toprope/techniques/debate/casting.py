@@ -20,7 +20,7 @@ from toprope.techniques.debate.remembering import Remembering
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
 
-Judging = Literal["letters", "chat"]
+Judging = Literal["letters", "answers", "chat"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
             return ChatJudge(said, parts.judge_tokens, seed=parts.seed)
         locals[name] = lab.local(name)
         if not locals[name].is_causal:
-            raise UserError(f"judge '{name}' is an encoder: it names no letters; take another")
-        return LocalJudge(locals[name])
+            raise UserError(f"judge '{name}' is an encoder: it names no {by}; take another")
+        return LocalJudge(locals[name], by)
 
     def speaker(name: str, why: str) -> ChatDebater:
         settings = parts.words, parts.max_tokens, parts.temperature, parts.seed

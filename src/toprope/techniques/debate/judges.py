@@ -2,12 +2,17 @@
 
 A judge is an async function from a `Hearing` to a `Verdict`. A chat model is asked for an answer
 and a probability of each; a local model's probabilities are those of the letters as its next words
-(as in Kenton et al. 2024, arXiv 2407.04622). A blind judge hears nobody; an expert has the passage.
+(as in Kenton et al. 2024, arXiv 2407.04622), or those of the answers' own words, since a small
+model may know an answer whose letter it doesn't. A blind judge hears nobody; an expert has the
+passage.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from toprope.data.prompts import filled, prompt_text
 from toprope.errors import UserError
@@ -24,6 +29,12 @@ NO_PASSAGE = "(it does not)"
 
 LETTER = "judge_letter"
 """The prompt that is answered by a letter."""
+
+ANSWER = "judge_answer"
+"""The prompt that is answered by an answer's own words."""
+
+Here = Literal["letters", "answers"]
+"""How a model in this process judges."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +98,18 @@ class ChatJudge:
 
 @dataclass(frozen=True)
 class LocalJudge:
-    """A model in this process, by the probabilities of the letters as its next words.
+    """A model in this process, by the probabilities of what it may say next.
 
     What many hearings ask at once is read in batches.
+
+    Attributes:
+        by: letters: each answer's letter; answers: its own words, by the mean over their tokens'
+            log-probabilities, so that a long answer isn't the less likely for it.
     """
 
     model: LocalModel
-    _asking: dict[int, Together[Prompt, tuple[float, ...]]] = field(
+    by: Here = "letters"
+    _asking: dict[tuple[str, ...], Together[Prompt, tuple[float, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -103,7 +119,9 @@ class LocalJudge:
 
     @property
     def fingerprint(self) -> str:
-        return key_of("local judge", self.model.fingerprint)
+        # Verdicts that were kept before there was another way are those by letters.
+        about = () if self.by == "letters" else (self.by,)
+        return key_of("local judge", self.model.fingerprint, *about)
 
     async def __call__(self, hearing: Hearing) -> Verdict:
         """
@@ -111,17 +129,34 @@ class LocalJudge:
             UserError: what is to be read is longer than the model's context.
         """
         seating, n = hearing.seating, len(hearing.seating.shown)
-        asked, tokens = letter_prompt(self.model, hearing, judge=self.name)
-        asking = self._asking.setdefault(n, Together(lambda some: self._read(some, n)))
+        if self.by == "letters":
+            said = letters(self.model, n)
+            asked, tokens = letter_prompt(self.model, hearing, judge=self.name)
+        else:
+            said = answers(self.model, hearing)
+            asked, tokens = _read_by(self.model, hearing, ANSWER, said, judge=self.name)
+        read = self._by_letters if self.by == "letters" else self._by_answers
+        of_these = tuple(said)
+        asking = self._asking.setdefault(of_these, Together(lambda some: read(some, of_these)))
         shown = await asking(asked)
         by_option = dict(zip(seating.shown, shown, strict=True))
         ordered = tuple(by_option[i] for i in range(n))
         answer = max(range(n), key=ordered.__getitem__)
         return Verdict(answer, ordered, round=hearing.round, tokens=tokens)
 
-    def _read(self, prompts: Sequence[Prompt], n: int) -> list[tuple[float, ...]]:
-        probs_NO = self.model.option_probs(prompts, letters(self.model, n))
-        return [tuple(map(float, probs_O)) for probs_O in probs_NO]
+    def _by_letters(self, prompts: Sequence[Prompt], said: Sequence[str]) -> list[tuple]:
+        return _rows(self.model.option_probs(prompts, said))
+
+    def _by_answers(self, prompts: Sequence[Prompt], said: Sequence[str]) -> list[tuple]:
+        """The prompt is read once, however many answers there are."""
+        read = self.model.activations(prompts, [0], continuations=said, score=True)
+        lengths_O = [len(self.model.continuation(one)) for one in said]
+        weights_NO = np.exp(read.scores / lengths_O)
+        return _rows(weights_NO / weights_NO.sum(1, keepdims=True))
+
+
+def _rows(probs_NO: NDArray) -> list[tuple[float, ...]]:
+    return [tuple(map(float, probs_O)) for probs_O in probs_NO]
 
 
 def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[Prompt, int]:
@@ -133,17 +168,32 @@ def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[P
     Raises:
         UserError: they're more than the model's context has room for, with a letter to follow.
     """
-    text = prompt(hearing, LETTER)
+    said = letters(model, len(hearing.seating.shown))
+    return _read_by(model, hearing, LETTER, said, judge=judge)
+
+
+def _read_by(
+    model: LocalModel, hearing: Hearing, name: str, said: Sequence[str], *, judge: str
+) -> tuple[Prompt, int]:
+    """What is read before one of the answers `said`, and how many tokens that is."""
+    text = prompt(hearing, name)
     in_chat = bool(model.tokenizer.chat_template)
     asked: Prompt = [{"role": "user", "content": text}] if in_chat else f"{text}\nAnswer:"
     tokens = len(model.tokens(asked))
-    if tokens >= model.context:
+    room = model.context - max(len(model.continuation(one)) for one in said)
+    if tokens > room:
         raise UserError(
             f"what judge '{judge}' is to read of question '{hearing.question.id}' has "
-            f"{tokens:,} tokens, {tokens - model.context + 1:,} too many for its context: "
+            f"{tokens:,} tokens, {tokens - room:,} too many for its context: "
             "split the passage, take fewer or shorter turns, or another judge"
         )
     return asked, tokens
+
+
+def answers(model: LocalModel, hearing: Hearing) -> list[str]:
+    """The answers in the order that they're shown in, as they follow the prompt."""
+    before = "" if model.tokenizer.chat_template else " "
+    return [f"{before}{hearing.question.options[i]}" for i in hearing.seating.shown]
 
 
 def letters(model: LocalModel, n: int) -> list[str]:

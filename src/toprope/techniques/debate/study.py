@@ -63,10 +63,11 @@ class Debate(TextStudy):
         default="simultaneous",
         description="of debaters in a round; sequential: each hears those before it",
     )
-    judge: Literal["auto", "letters", "chat", "trained"] = Field(
+    judge: Literal["auto", "letters", "answers", "chat", "trained"] = Field(
         default="auto",
-        description="letters: by a local model's probabilities of the answers' letters; chat: by "
-        "what it says; trained: it learns from transcripts first; auto: letters where it's local",
+        description="letters: by a local model's probabilities of the answers' letters; answers: "
+        "by those of their own words; chat: by what it says; trained: it learns from transcripts "
+        "first; auto: letters where it's local",
     )
     train_share: float = Field(
         default=0.5,
@@ -134,8 +135,8 @@ class Debate(TextStudy):
         if self.bets and not kinds & {"debate", "open_debate"}:
             raise ValueError("bets are made in debates: add debate to the protocols")
         by, name = self.judge, self.overseer
-        if by in ("letters", "trained") and is_served(name):
-            does = "is trained" if by == "trained" else "gives the probabilities of letters"
+        if by in ("letters", "answers", "trained") and is_served(name):
+            does = "is trained" if by == "trained" else "gives the probabilities of words"
             raise ValueError(
                 f"a judge by '{by}' {does} in this process, and '{name}' is a served model: let it "
                 "judge by 'chat', or name a local model"
@@ -226,7 +227,7 @@ class Debate(TextStudy):
         """How the judge judges; one that learns, before it does."""
         if self.judge == "auto":
             return judging_of(self.overseer)
-        return "chat" if self.judge == "chat" else "letters"
+        return "letters" if self.judge == "trained" else self.judge
 
     def parts(self, lab: Lab) -> Parts:
         """Which model plays what."""

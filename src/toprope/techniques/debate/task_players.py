@@ -44,8 +44,9 @@ class TaskSettings(BaseModel):
     """A model's name; `--model-role judge=...` goes before it. Without either the model that is
     evaluated judges."""
     judging: Judging | None = None
-    """letters: by the probabilities of the letters as next words; chat: by what the judge says. By
-    default letters where the judge is a model in this process."""
+    """letters: by the probabilities of the letters as next words; answers: by those of the answers'
+    own words; chat: by what the judge says. By default letters where the judge is a model in this
+    process."""
     words: int = Field(default=100, ge=1)
     """That a debater is told to keep to."""
     max_tokens: int = Field(default=200, ge=1)
@@ -99,15 +100,15 @@ class Casting:
         here = {str(one): in_this_process(one) for one in (evaluated, judge)}
         local = here[str(judge)]
         judging = given.judging or ("letters" if local else "chat")
-        if judging == "letters" and not local:
+        if judging != "chat" and not local:
             raise UserError(
-                f"-T judging=letters needs the probabilities of next words, and '{judge}' gives "
+                f"-T judging={judging} needs the probabilities of next words, and '{judge}' gives "
                 "none: take -T judging=chat, or toprope/NAME as the judge"
             )
         asked = _chat(judge)
         said = _ShownJudge(
-            LocalJudge(local)
-            if local and judging == "letters"
+            LocalJudge(local, judging)
+            if local and judging != "chat"
             else ChatJudge(asked, given.max_tokens, seed=given.seed)
         )
         turn = given.words, given.max_tokens, given.temperature, given.seed

@@ -78,10 +78,10 @@ class SelfPlay(TextStudy):
     epochs: float = Field(default=2, gt=0, description="times that each pair is seen")
     rank: int = Field(default=16, ge=1, description="of the LoRA adapter")
     batch_size: int = Field(default=8, ge=1, description="pairs of a step")
-    judge: Literal["auto", "letters", "chat"] = Field(
+    judge: Literal["auto", "letters", "answers", "chat"] = Field(
         default="auto",
-        description="letters: by a local model's probabilities of the answers' letters; chat: by "
-        "what it says; auto: letters where it's local",
+        description="letters: by a local model's probabilities of the answers' letters; answers: "
+        "by those of their own words; chat: by what it says; auto: letters where it's local",
     )
     words: int = Field(default=60, ge=1, description="that a speaker is told to keep to")
     max_tokens: int = Field(default=120, ge=1, description="of a speech")
@@ -103,9 +103,9 @@ class SelfPlay(TextStudy):
             raise ValueError(
                 f"'{self.target}' is a served model, and the target is trained: name a local model"
             )
-        if self.judge == "letters" and is_served(self.overseer):
+        if self.judge in ("letters", "answers") and is_served(self.overseer):
             raise ValueError(
-                f"judge '{self.overseer}' is a served model, and letters' probabilities are read "
+                f"judge '{self.overseer}' is a served model, and words' probabilities are read "
                 "in this process: let it judge by 'chat', or name a local model"
             )
         return self
