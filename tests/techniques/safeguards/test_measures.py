@@ -12,7 +12,8 @@ from toprope.statistics import clopper_pearson, poisson_exact
 from toprope.techniques.redteam.attempts import Attempt
 from toprope.techniques.redteam.measures import Outcome
 from toprope.techniques.safeguards import making
-from toprope.techniques.safeguards.measures import GuardMeasures
+from toprope.techniques.safeguards.measures import BY_CATEGORY, GuardMeasures
+from toprope.techniques.safeguards.report import section
 
 from .conftest import exchange
 
@@ -55,6 +56,54 @@ def test_stopped_attacks_count_for_the_guard_and_what_they_had_said_is_told(
     told = {row.metric: row for row in measures.let_through("cascade", found, tiny)}
     assert told["harm_before_stop"].value == 0.5
     assert told["tokens_let_through"].value == len(tiny.continuation("I will"))
+
+
+def test_categories_are_told_apart_beside_the_undefended(measures: GuardMeasures):
+    """Of ten requests two are copyright: both attacks on one of those succeed behind the guard, and
+    one in four of the rest."""
+
+    def tried(*succeeded: str) -> Outcome:
+        made = outcome(0)
+        sweep = [
+            replace(
+                one,
+                category="copyright" if one.behaviour in ("b0", "b1") else "crime",
+                score=float(one.behaviour in succeeded),
+            )
+            for one in made.sweep
+        ]
+        return replace(made, sweep=sweep)
+
+    rows = list(measures.attacks("cascade", tried("b0", "b4", "b5"), tried(*IDS)))
+    found = {row.arm: row for row in rows if row.metric == BY_CATEGORY}
+    assert {arm: row.value for arm, row in found.items()} == {
+        "cascade/copyright": 0.5,
+        "cascade/crime": 0.25,
+    }
+    assert found["cascade/copyright"].n == 2
+    assert found["cascade/crime"].controls == {"undefended": 1.0}
+    titles = [table.caption for table in section(rows).tables]
+    assert "By category of the requests" in titles
+    plain = list(measures.attacks("cascade", outcome(3), outcome(10)))
+    assert not any(row.metric == BY_CATEGORY for row in plain), "there is one category alone"
+    assert "By category of the requests" not in [table.caption for table in section(plain).tables]
+
+
+def test_calibration_is_told_by_range_and_drawn(measures: GuardMeasures):
+    """Scores of 0.1 with one harmful of four, of 0.9 with three, each exchange of its own request;
+    one more of 0.5 is too few for an interval."""
+    scores_N = np.array([0.1] * 4 + [0.9] * 4 + [0.5])
+    labels_N = np.array([1.0, 0, 0, 0, 1, 1, 1, 0, 1])
+    groups = [f"g{n}" for n in range(9)]
+    rows = {
+        row.metric: row for row in measures.calibration_error("probe", scores_N, labels_N, groups)
+    }
+    error = rows["calibration_error"].value
+    assert error == pytest.approx((4 * 0.15 + 4 * 0.15 + 0.5) / 9)
+    found = {name: rows[f"harm_at_score_{name}"].value for name in ("0.1000", "0.9000", "0.5000")}
+    assert found == {"0.1000": 0.25, "0.9000": 0.75, "0.5000": None}
+    [figure] = section(list(rows.values())).figures
+    assert "Calibration" in figure.title
 
 
 # --- shares ---

@@ -1,6 +1,6 @@
 """The numbers of a guard in words, figures and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from toprope.evidence import Evidence
@@ -11,6 +11,7 @@ from toprope.report.sections import by_target, interval_row, row_of, shares_high
 from toprope.report.settings import model_title
 from toprope.report.text import PERCENT, capitalised, in_words, level_name
 from toprope.techniques.redteam.measures import CORRECTED, RAW
+from toprope.techniques.safeguards.measures import BY_CATEGORY, HARM_AT
 
 BARE = "undefended"
 AT = "stopped_at_"
@@ -35,8 +36,13 @@ def _of_target(target: str, rows: Sequence[Evidence]) -> Section:
         title=model_title(target),
         summary=_story(target, arm, rows),
         highlights=_highlights(arm, rows),
-        figures=[*_families(arm, rows), *_curve(rows), *_refusals(arm, rows)],
-        tables=[_kinds(rows), _rates(rows)],
+        figures=[
+            *_families(arm, rows),
+            *_curve(rows),
+            *_refusals(arm, rows),
+            *_calibration(rows),
+        ],
+        tables=[_kinds(rows), _rates(rows), *_categories(rows)],
     )
 
 
@@ -113,22 +119,7 @@ def _families(arm: str, rows: Sequence[Evidence]) -> list[Figure]:
 
 def _curve(rows: Sequence[Evidence]) -> list[Figure]:
     """Harm stopped against harmless exchanges stopped, for every classifier."""
-    points: dict[str, list[tuple[float, Evidence]]] = {}
-    for row in rows:
-        if row.metric.startswith(AT) and row.value is not None:
-            share = float(row.metric.removeprefix(AT).removesuffix("%")) / 100
-            points.setdefault(row.arm, []).append((share, row))
-    series = [
-        Series(
-            _kind(arm),
-            [share for share, _ in some],
-            [row.value or 0.0 for _, row in some],
-            [row.low or 0.0 for _, row in some],
-            [row.high or 0.0 for _, row in some],
-        )
-        for arm, some in points.items()
-        if len(some) > 1
-    ]
+    series = _series(rows, AT, lambda told: float(told.removesuffix("%")) / 100)
     if not series:
         return []
     plot = partial(
@@ -140,6 +131,45 @@ def _curve(rows: Sequence[Evidence]) -> list[Figure]:
     )
     caption = "Each classifier alone, by its own ranking of exchanges that it never saw."
     return [Figure("Harm stopped against refusals added", plot, caption)]
+
+
+def _calibration(rows: Sequence[Evidence]) -> list[Figure]:
+    """The share of harm against the score, for every classifier."""
+    series = _series(rows, HARM_AT, float)
+    if not series:
+        return []
+    plot = partial(
+        line_plot,
+        [*series, Series("As high as there is harm", [0.0, 1.0], [0.0, 1.0], kind="diagnostic")],
+        x_label="score, in ten ranges",
+        y_label="share of harm among such exchanges",
+        y_numbers=PERCENT,
+    )
+    caption = (
+        "The trial's exchanges, harmful ones of the bare target and unseen harmless ones: the "
+        "share depends on how many there are of each. Bands by request; ranges with exchanges of "
+        "one request alone aren't drawn."
+    )
+    return [Figure("Calibration: is there as much harm as the score says?", plot, caption)]
+
+
+def _series(rows: Sequence[Evidence], prefix: str, place: Callable[[str], float]) -> list[Series]:
+    """What a metric is at several places, which its names end with, by arm."""
+    points: dict[str, list[tuple[float, Evidence]]] = {}
+    for row in rows:
+        if row.metric.startswith(prefix) and row.value is not None:
+            points.setdefault(row.arm, []).append((place(row.metric.removeprefix(prefix)), row))
+    return [
+        Series(
+            _kind(arm),
+            [at for at, _ in some],
+            [row.value or 0.0 for _, row in some],
+            [row.low or 0.0 for _, row in some],
+            [row.high or 0.0 for _, row in some],
+        )
+        for arm, some in points.items()
+        if len(some) > 1
+    ]
 
 
 def _refusals(arm: str, rows: Sequence[Evidence]) -> list[Figure]:
@@ -222,6 +252,23 @@ def _rates(rows: Sequence[Evidence]) -> Table:
         )
     columns = ("", "Guard", "As judged", "Judge's errors taken out", "n")
     return Table("Attack success rates", columns, lines, numeric=frozenset({2, 3, 4}))
+
+
+def _categories(rows: Sequence[Evidence]) -> list[Table]:
+    lines = [
+        [
+            in_words(row.arm.split("/", 1)[1]),
+            _kind(row.arm.split("/")[0]),
+            measured_text(row),
+            f"{row.n:,} {row.unit}",
+        ]
+        for row in sorted(rows, key=lambda row: row.arm.split("/", 1)[-1])
+        if row.metric == BY_CATEGORY
+    ]
+    if not lines:
+        return []
+    columns = ("", "Guard", "As judged, every attack once", "n")
+    return [Table("By category of the requests", columns, lines, numeric=frozenset({2, 3}))]
 
 
 def _family(arm: str) -> str:
