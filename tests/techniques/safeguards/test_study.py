@@ -1,6 +1,8 @@
 """The closed loop from end to end: on a tiny model, with every measure, resumed, and refused."""
 
+import gc
 import shutil
+import weakref
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from toprope.techniques.safeguards import exchanges, latency
 from toprope.techniques.safeguards.guard import load_guard
 from toprope.techniques.safeguards.report import section
 from toprope.techniques.safeguards.study import saved_guards
+from toprope.techniques.safeguards.synthesis import Synthesised
 
 QUICK = {
     "judge": "refusal",
@@ -130,6 +133,36 @@ def test_the_hardened_target_is_attacked_alone_and_behind_the_guard(run, tmp_pat
     assert found["hardened", "added_refusals"].n > 0
     assert found["hardened", "accuracy_change"].controls["before"] > 0
     assert list(tmp_path.glob("artifacts/safeguards/*/adapter/*/adapter_config.json"))
+
+
+def test_an_overseer_that_has_written_is_let_go_of(run, tmp_path: Path, tiny_folder, monkeypatch):
+    """A larger one's weights are most of a machine's memory, and the target is fine-tuned later."""
+    overseer = shutil.copytree(tiny_folder, tmp_path / "overseer")
+    seen = []
+
+    async def wrote(constitution, chat, **_: object) -> Synthesised:
+        seen.append(weakref.ref(lab_of[0].local(str(overseer))))
+        return Synthesised((), (), {})
+
+    lab_of: list[Lab] = []
+    of_lab = Lab.chat
+
+    def chat(lab: Lab, *names: str, **more) -> Chat:
+        lab_of[:] = [lab]
+        return of_lab(lab, *names, **more)
+
+    def attacked(*_: object) -> None:
+        gc.collect()
+        seen.append(seen[0]())
+        raise UserError("enough")
+
+    monkeypatch.setattr(Lab, "chat", chat)
+    monkeypatch.setattr("toprope.techniques.safeguards.study.synthesise", wrote)
+    monkeypatch.setattr("toprope.techniques.safeguards.study.apart", attacked)
+    with pytest.raises(UserError, match="enough"):
+        run(overseer=str(overseer))
+    assert len(seen) == 2
+    assert seen[1] is None
 
 
 def test_a_sentence_encoder_reads_from_outside(run, tiny_encoder: LocalModel):

@@ -450,6 +450,9 @@ class Safeguards(Study):
                     embedder=embedder,
                     advance=task.advance,
                 )
+            # Nothing else is asked of it, and what follows needs the memory.
+            del chat
+            lab.release([self.target, self.external, EMBEDDER])
             told = ", ".join(f"{n} {what}" for what, n in written.counts.items())
             lab.show.say(f"requests for the constitution: {told}")
             harmful.append(Behaviours("constitution", written.harmful, Provenance()))
