@@ -176,7 +176,7 @@ def test_a_judge_can_be_named_as_a_task_argument(tmp_path: Path, questions: str)
         ({"limits": 3}, "unknown key 'limits' in toprope/debate: did you mean 'limit'"),
         ({"order": "random"}, r"toprope/debate: order: .*'simultaneous' or 'sequential'"),
         ({"rounds": 0}, "toprope/debate: rounds is 0, and has to be 1 or more"),
-        ({"judging": "ears"}, "judging: .*'letters' or 'chat'"),
+        ({"judging": "ears"}, "judging: .*'letters', 'answers' or 'chat'"),
     ],
 )
 def test_a_mistake_is_one_line(settings: dict[str, Any], complaint: str):
