@@ -526,6 +526,10 @@ def test_what_is_no_http_is_answered_as_such(shared):
 # What is seen from outside
 
 
+def _noted(caplog) -> list[str]:
+    return [one.getMessage() for one in caplog.records if "stage" in one.getMessage()]
+
+
 def test_metrics_and_logs_hold_counts_and_nothing_that_was_said(guarded, caplog):
     with caplog.at_level(logging.DEBUG, "toprope.guard"):
         client = guarded()
@@ -536,6 +540,10 @@ def test_metrics_and_logs_hold_counts_and_nothing_that_was_said(guarded, caplog)
         call(client, "an error", SECRET)
         call(client, "words", f"CRASH {SECRET}")
         call(client, "words", SECRET, **{SECRET: 1})
+        # An exchange is noted when its answer is sent, which its caller may have by then.
+        until = time.monotonic() + 10
+        while len(noted := _noted(caplog)) < 7 and time.monotonic() < until:
+            time.sleep(0.01)
     metrics = client.get("/metrics").text
     for line in (
         'toprope_guard_exchanges_total{outcome="answered"} 2',
@@ -552,9 +560,8 @@ def test_metrics_and_logs_hold_counts_and_nothing_that_was_said(guarded, caplog)
         "toprope_guard_fails_open 0",
     ):
         assert f"{line}\n" in metrics
-    lines = [one.getMessage() for one in caplog.records if "stage" in one.getMessage()]
-    assert len(lines) == 7  # one for each exchange
-    assert "refused; stage probe, 2 pieces" in lines[3]
+    assert len(noted) == 7  # one for each exchange
+    assert "refused; stage probe, 2 pieces" in noted[3]
     for said in (SECRET, "BOMB", "One", "Mix"):
         assert said not in metrics + caplog.text
 
