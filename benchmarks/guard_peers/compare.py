@@ -102,7 +102,9 @@ def _guard(run: Path, kind: str, dtype: str) -> Checks:
 
     def check(one: Exchange) -> tuple[bool, float]:
         began = time.perf_counter()
-        stopped = Watching(guard, readers, one.messages).read(one.answer)
+        watching = Watching(guard, readers, one.messages)
+        watching.end()  # all of it is there
+        stopped = watching.read(one.answer)
         return stopped is not None, time.perf_counter() - began
 
     return check

@@ -61,8 +61,9 @@ def test_an_answer_comes_token_by_token_and_is_read_to_its_end_though_it_would_b
 ):
     times(make_guard(0.0), tiny, other)
     name, pieces = streamed[0]
-    assert (name, pieces[0], "".join(pieces)) == ("stage1", "", EXCHANGES[0].answer)
-    assert len(pieces) == 1 + len(tiny.continuation(EXCHANGES[0].answer))
+    assert (name, "".join(pieces)) == ("stage1", EXCHANGES[0].answer)
+    assert pieces[0] == pieces[-1] == "", "the prompt, and the answer's end"
+    assert len(pieces) == 2 + len(tiny.continuation(EXCHANGES[0].answer))
 
 
 def test_a_later_stage_takes_time_only_from_where_it_is_asked(make_guard, tiny, other, streamed):

@@ -100,8 +100,8 @@ def test_calibration_is_told_by_range_and_drawn(measures: GuardMeasures):
     }
     error = rows["calibration_error"].value
     assert error == pytest.approx((4 * 0.15 + 4 * 0.15 + 0.5) / 9)
-    found = {name: rows[f"harm_at_score_{name}"].value for name in ("0.1000", "0.9000", "0.5000")}
-    assert found == {"0.1000": 0.25, "0.9000": 0.75, "0.5000": None}
+    found = {name: row.value for name, row in rows.items() if name.startswith("harm_at_score_")}
+    assert found == {"harm_at_score_0.1": 0.25, "harm_at_score_0.9": 0.75}
     [figure] = section(list(rows.values())).figures
     assert "Calibration" in figure.title
 

@@ -100,7 +100,7 @@ class ChatJudge:
 class LocalJudge:
     """A model in this process, by the probabilities of what it may say next.
 
-    What many hearings ask at once is read in batches.
+    What many hearings ask at once is read in batches, by answers those of the same question.
 
     Attributes:
         by: letters: each answer's letter; answers: its own words, by the mean over their tokens'

@@ -1,5 +1,5 @@
 """What a sentence encoder sees of an exchange: its embedding of the prompt, and beside it that of
-the answer's last words, which it reads anew every few tokens.
+the answer's last words, which it reads anew every few of them.
 
 An encoder's states at a token depend on those that follow, so that it can't go on from what it has
 read, as a causal model does. A small one is cheap enough to read a short span again and again.
@@ -7,6 +7,7 @@ read, as a causal model does. A small one is cheap enough to read a short span a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,36 +19,43 @@ from toprope.models.local import LocalModel
 from toprope.progress import Progress
 
 STRIDE = 4
-"""Tokens of an answer after which it's read again."""
+"""Words of an answer after which it's read again."""
 
-SPAN = 64
-"""Of its last tokens, that are read then."""
+SPAN = 48
+"""Of its last words, that are read then."""
 
-PART = 256
-"""Tokens of a prompt that are embedded together; of a longer one, the mean over its parts counts:
-MiniLM was trained on no more."""
+LONGEST = 16
+"""Characters of a word; a longer one counts as several, which are embedded apart: of a hundred
+characters without a space the tokenizer would make one unknown token."""
 
+PART = 128
+"""Words of a prompt that are embedded together; of a longer one, the mean over its parts counts:
+MiniLM was trained on 256 tokens at most."""
 
-def texts(model: LocalModel, answer: str) -> tuple[list[str], list[int]]:
-    """What is embedded at each token of an answer, and where each token ends, in characters."""
-    offsets = _offsets(model, answer)
-    ends = [STRIDE * (t // STRIDE) for t in range(1, len(offsets) + 1)]
-    return [_span(answer, offsets, end) for end in ends], [end for _, end in offsets]
-
-
-def rest(model: LocalModel, answer: str) -> list[str]:
-    """What is embedded once more of an answer that has ended: its last tokens, where they were
-    waiting for more."""
-    offsets = _offsets(model, answer)
-    return [_span(answer, offsets, len(offsets))] if len(offsets) % STRIDE else []
+_WORD = re.compile(rf"\S{{1,{LONGEST}}}")
 
 
-def parts(model: LocalModel, prompt: Sequence[Mapping[str, str]]) -> list[str]:
+def texts(answer: str) -> tuple[list[str], list[int]]:
+    """What is embedded at each word of an answer, and where each word ends, in characters.
+
+    Of an answer that grows no word but the last changes, whatever comes.
+    """
+    words = list(_WORD.finditer(answer))
+    said = [word.group() for word in words]
+    lasts = [STRIDE * (t // STRIDE) for t in range(1, len(words) + 1)]
+    return [_span(said, last) for last in lasts], [word.end() for word in words]
+
+
+def rest(answer: str) -> list[str]:
+    """What is embedded once more of an answer that has ended: its last words."""
+    said = _WORD.findall(answer)
+    return [_span(said, len(said))] if said else []
+
+
+def parts(prompt: Sequence[Mapping[str, str]]) -> list[str]:
     """A conversation's text, in parts that are embedded each."""
-    text = "\n".join(message["content"] for message in prompt)
-    offsets = _offsets(model, text)
-    cut = [offsets[at : at + PART] for at in range(0, len(offsets), PART)]
-    return [text[some[0][0] : some[-1][1]] for some in cut] or [""]
+    said = _WORD.findall("\n".join(message["content"] for message in prompt))
+    return [" ".join(said[at : at + PART]) for at in range(0, len(said), PART)] or [""]
 
 
 @dataclass
@@ -77,11 +85,5 @@ class Embeddings:
         return np.concatenate([np.tile(prompt_D, (len(texts), 1)), answer_TD], axis=1)
 
 
-def _span(text: str, offsets: Sequence[tuple[int, int]], end: int) -> str:
-    """The last tokens of the first `end`."""
-    return text[offsets[max(0, end - SPAN)][0] : offsets[end - 1][1]] if end else ""
-
-
-def _offsets(model: LocalModel, text: str) -> list[tuple[int, int]]:
-    read = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return read["offset_mapping"]
+def _span(said: Sequence[str], last: int) -> str:
+    return " ".join(said[max(0, last - SPAN) : last])

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from toprope.models.following import Following
@@ -71,20 +70,23 @@ class _Embeddings:
 
     def __init__(self, reader: Reader, prompt: Sequence[Mapping[str, str]]) -> None:
         self._known = encoding.Embeddings(reader.model)
-        self._prompt = encoding.parts(reader.model, prompt)
+        self._prompt = encoding.parts(prompt)
         self._done = 0
         self._waits = [""] * WINDOW
 
     def read(self, answer: str) -> NDArray:
-        texts, _ = encoding.texts(self._known.model, answer)
-        new = self._waits + texts[self._done :]
-        self._waits, self._done = [], max(self._done, len(texts))
-        return self._rows(new)
+        """A word counts when the next one has begun: until then it may grow."""
+        return self._rows(self._new(answer, ended=0))
 
     def rest(self, answer: str) -> NDArray:
-        new_TF = self.read(answer)
-        rest = self._rows(encoding.rest(self._known.model, answer))
-        return np.concatenate([new_TF, rest])
+        return self._rows(self._new(answer, ended=1) + encoding.rest(answer))
+
+    def _new(self, answer: str, *, ended: int) -> list[str]:
+        texts, _ = encoding.texts(answer)
+        settled = max(0, len(texts) - 1 + ended)
+        new = self._waits + texts[self._done : settled]
+        self._waits, self._done = [], max(self._done, settled)
+        return new
 
     def _rows(self, texts: Sequence[str]) -> NDArray:
         return features(self._known.rows(self._prompt, texts))

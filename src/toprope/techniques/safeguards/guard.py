@@ -238,7 +238,8 @@ def _reader(stage: Stage, head: StreamingHead, model: LocalModel) -> Reader:
             "one for it"
         )
     layers, reader = stage.layers, Reader(model, stage.layers, stage.sees)
-    if max(layers) > model.n_layers or len(head.weight_F) != reader.width:
+    fits = max(layers) <= model.n_layers if model.is_causal else layers == (model.n_layers,)
+    if not fits or len(head.weight_F) != reader.width:
         raise UserError(
             f"this guard's stage '{stage.name}' reads layers {', '.join(map(str, layers))} with "
             f"{len(head.weight_F)} features, and '{model.name}' has {model.n_layers} layers of "

@@ -63,8 +63,8 @@ class Reader:
         """How many go through the model for an exchange, those that are read again too."""
         if self.model.is_causal:
             return len(self.model.tokens(list(one.messages), prefill=one.answer))
-        texts, _ = encoding.texts(self.model, one.answer)
-        texts += [*encoding.parts(self.model, one.messages), *encoding.rest(self.model, one.answer)]
+        texts, _ = encoding.texts(one.answer)
+        texts += [*encoding.parts(one.messages), *encoding.rest(one.answer)]
         return sum(len(self.model.tokens(text)) for text in set(texts) - {""})
 
 
@@ -119,10 +119,10 @@ def _embedded(
     known = encoding.Embeddings(model, progress)
     read = []
     for one in exchanges:
-        texts, ends = encoding.texts(model, one.answer)
-        rest = encoding.rest(model, one.answer)
+        texts, ends = encoding.texts(one.answer)
+        rest = encoding.rest(one.answer)
         ends_T = np.array([0] * WINDOW + ends + ends[-1:] * len(rest))
-        read.append((encoding.parts(model, one.messages), [""] * WINDOW + texts + rest, ends_T))
+        read.append((encoding.parts(one.messages), [""] * WINDOW + texts + rest, ends_T))
     known.learn(text for prompt, texts, _ in read for text in (*prompt, *texts))
     return [Reading(features(known.rows(prompt, texts)), ends) for prompt, texts, ends in read]
 

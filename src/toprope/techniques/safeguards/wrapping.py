@@ -41,13 +41,13 @@ def wrap(model: LocalModel, guard: Guard) -> GuardedModel:
         UserError: the guard was made for other weights, or it reads with another model, or the
             prompt alone.
     """
-    guard.readers({stage.model: model for stage in guard.about.stages})
     if len(guard.about.stages) != 1 or guard.about.stages[0].sees != "exchange":
         names = ", ".join(stage.name for stage in guard.about.stages)
         raise UserError(
             f"this guard is of {names}: what watches a model's own states is a guard of kind "
             "'probe'; put the others in front of a served model with 'toprope serve guard'"
         )
+    guard.readers({stage.model: model for stage in guard.about.stages})
     made = GuardedModel(
         model.name, model.module, model.tokenizer, f"{model.fingerprint} {guard.fingerprint}", guard
     )

@@ -11,7 +11,7 @@ from toprope.report.sections import by_target, interval_row, row_of, shares_high
 from toprope.report.settings import model_title
 from toprope.report.text import PERCENT, capitalised, in_words, level_name
 from toprope.techniques.redteam.measures import CORRECTED, RAW
-from toprope.techniques.safeguards.measures import BY_CATEGORY, HARM_AT
+from toprope.techniques.safeguards.measures import BINS, BY_CATEGORY, HARM_AT
 
 BARE = "undefended"
 AT = "stopped_at_"
@@ -135,7 +135,7 @@ def _curve(rows: Sequence[Evidence]) -> list[Figure]:
 
 def _calibration(rows: Sequence[Evidence]) -> list[Figure]:
     """The share of harm against the score, for every classifier."""
-    series = _series(rows, HARM_AT, float)
+    series = _series(rows, HARM_AT, lambda told: float(told) + 0.5 / BINS)
     if not series:
         return []
     plot = partial(
@@ -167,8 +167,8 @@ def _series(rows: Sequence[Evidence], prefix: str, place: Callable[[str], float]
             [row.low or 0.0 for _, row in some],
             [row.high or 0.0 for _, row in some],
         )
-        for arm, some in points.items()
-        if len(some) > 1
+        for arm, found in points.items()
+        if len(some := sorted(found, key=lambda point: point[0])) > 1
     ]
 
 
