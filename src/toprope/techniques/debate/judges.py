@@ -130,14 +130,11 @@ class LocalJudge:
         """
         seating, n = hearing.seating, len(hearing.seating.shown)
         if self.by == "letters":
-            said = letters(self.model, n)
-            asked, tokens = letter_prompt(self.model, hearing, judge=self.name)
+            name, read, said = LETTER, self._by_letters, letters(self.model, n)
         else:
-            said = answers(self.model, hearing)
-            asked, tokens = _read_by(self.model, hearing, ANSWER, said, judge=self.name)
-        read = self._by_letters if self.by == "letters" else self._by_answers
-        of_these = tuple(said)
-        asking = self._asking.setdefault(of_these, Together(lambda some: read(some, of_these)))
+            name, read, said = ANSWER, self._by_answers, answers(self.model, hearing)
+        asked, tokens = _read_by(self.model, hearing, name, said, judge=self.name)
+        asking = self._asking.setdefault(tuple(said), Together(lambda some: read(some, said)))
         shown = await asking(asked)
         by_option = dict(zip(seating.shown, shown, strict=True))
         ordered = tuple(by_option[i] for i in range(n))

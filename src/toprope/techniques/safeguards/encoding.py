@@ -35,15 +35,18 @@ MiniLM was trained on 256 tokens at most."""
 _WORD = re.compile(rf"\S{{1,{LONGEST}}}")
 
 
-def texts(answer: str) -> tuple[list[str], list[int]]:
+def texts(answer: str, since: int = 0) -> tuple[list[str], list[int]]:
     """What is embedded at each word of an answer, and where each word ends, in characters.
 
     Of an answer that grows no word but the last changes, whatever comes.
+
+    Args:
+        since: words that are left out.
     """
     words = list(_WORD.finditer(answer))
     said = [word.group() for word in words]
-    lasts = [STRIDE * (t // STRIDE) for t in range(1, len(words) + 1)]
-    return [_span(said, last) for last in lasts], [word.end() for word in words]
+    lasts = [STRIDE * (t // STRIDE) for t in range(since + 1, len(words) + 1)]
+    return [_span(said, last) for last in lasts], [word.end() for word in words[since:]]
 
 
 def rest(answer: str) -> list[str]:

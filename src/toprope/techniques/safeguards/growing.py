@@ -76,16 +76,16 @@ class _Embeddings:
 
     def read(self, answer: str) -> NDArray:
         """A word counts when the next one has begun: until then it may grow."""
-        return self._rows(self._new(answer, ended=0))
+        return self._rows(self._new(answer, unsettled=1))
 
     def rest(self, answer: str) -> NDArray:
-        return self._rows(self._new(answer, ended=1) + encoding.rest(answer))
+        return self._rows(self._new(answer, unsettled=0) + encoding.rest(answer))
 
-    def _new(self, answer: str, *, ended: int) -> list[str]:
-        texts, _ = encoding.texts(answer)
-        settled = max(0, len(texts) - 1 + ended)
-        new = self._waits + texts[self._done : settled]
-        self._waits, self._done = [], max(self._done, settled)
+    def _new(self, answer: str, *, unsettled: int) -> list[str]:
+        texts, _ = encoding.texts(answer, self._done)
+        texts = texts[: max(0, len(texts) - unsettled)]
+        self._done += len(texts)
+        new, self._waits = self._waits + texts, []
         return new
 
     def _rows(self, texts: Sequence[str]) -> NDArray:

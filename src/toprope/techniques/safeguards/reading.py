@@ -62,10 +62,15 @@ class Reader:
     def tokens(self, one: Exchange) -> int:
         """How many go through the model for an exchange, those that are read again too."""
         if self.model.is_causal:
-            return len(self.model.tokens(list(one.messages), prefill=one.answer))
+            return tokens_of(self.model, one)
         texts, _ = encoding.texts(one.answer)
         texts += [*encoding.parts(one.messages), *encoding.rest(one.answer)]
         return sum(len(self.model.tokens(text)) for text in set(texts) - {""})
+
+
+def tokens_of(model: LocalModel, one: Exchange) -> int:
+    """How many an exchange has, to a causal model."""
+    return len(model.tokens(list(one.messages), prefill=one.answer))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from toprope.techniques.safeguards.exchanges import told as told_before
 from toprope.techniques.safeguards.guard import Guard
 from toprope.techniques.safeguards.latency import timed, told
 from toprope.techniques.safeguards.measures import GuardMeasures, flops, weights_of
+from toprope.techniques.safeguards.reading import tokens_of
 from toprope.techniques.safeguards.scoring import Scorer, asked, scorers
 from toprope.techniques.safeguards.trial import Harmless, Trial, switched
 
@@ -188,7 +189,7 @@ class Results:
         """A later stage is paid for only where it is asked."""
         models = self.models
         target = models[self.study.target]
-        own_N = np.array([_tokens(target, one) for one in calm])
+        own_N = np.array([tokens_of(target, one) for one in calm])
         spent_N = np.zeros(len(calm))
         by = self._of(guard)
         rounds = asked(guard, by, calm)
@@ -335,7 +336,3 @@ class Results:
 
 def _plain(harmless: Sequence[Harmless]) -> list[Exchange]:
     return [one for part in harmless if part.name != "framed" for one in part.exchanges]
-
-
-def _tokens(model: LocalModel, one: Exchange) -> int:
-    return len(model.tokens(list(one.messages), prefill=one.answer))
