@@ -52,6 +52,30 @@ def test_short_options_are_one_token_and_long_ones_are_not(tiny_model: LocalMode
     assert len({len(tiny_model.continuation(option)) for option in LONG}) == 3
 
 
+def test_each_prompt_may_have_options_of_its_own(tiny_model: LocalModel):
+    options = [LONG[:2], LONG[1:], SHORT, LONG[::2]]
+    probs_NO = tiny_model.option_probs(PROMPTS, options, length="mean")
+    for row, prompt, some in zip(probs_NO, PROMPTS, options, strict=True):
+        np.testing.assert_allclose(row, expected(tiny_model, prompt, some, "mean"), atol=1e-5)
+
+
+def test_what_prompts_share_is_read_once(tiny_model: LocalModel):
+    """A passage for all of its questions, and a question for all of its answers."""
+    passage = "The town had wells. " * 12
+    prompts = [passage + "How many?", passage + "Since when?"]
+    read = []
+    handle = tiny_model.module.register_forward_pre_hook(
+        lambda _module, _args, given: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        found = tiny_model.option_probs(prompts, LONG)
+    finally:
+        handle.remove()
+    assert sum(read) < 2 * len(tiny_model.tokens(prompts[0]))
+    for row, prompt in zip(found, prompts, strict=True):
+        np.testing.assert_allclose(row, expected(tiny_model, prompt, LONG, "sum"), atol=1e-5)
+
+
 @pytest.mark.parametrize("options", [SHORT, LONG])
 def test_a_prompt_does_not_depend_on_its_batch(tiny_model: LocalModel, options: list[str]):
     together = tiny_model.option_probs(PROMPTS, options)

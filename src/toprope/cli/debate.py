@@ -66,7 +66,7 @@ def debate() -> None:
     itself (expert), on the same questions.
 
     \b
-    toprope debate text --overseer smollm2-135m --target qwen2.5-coder-0.5b
+    toprope debate text --overseer qwen2.5-coder-0.5b --target qwen2.5-coder-1.5b --judge answers
     toprope debate show runs/my-run --wrong
     """
 

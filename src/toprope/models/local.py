@@ -278,23 +278,32 @@ class LocalModel:
     def option_probs(
         self,
         prompts: Sequence[Prompt],
-        options: Sequence[str],
+        options: Sequence[str] | Sequence[Sequence[str]],
         *,
         length: Literal["sum", "mean"] = "sum",
         progress: Progress | None = None,
     ) -> np.ndarray:
         """The probability of each option as the prompt's continuation, normalised over the options.
 
+        What prompts begin with alike is read once, and each prompt once for all of its options.
+
         An option's score is the sum of its tokens' log-probabilities given the prompt and the
         option's earlier tokens, so a long option pays for its length; with `length="mean"` it is
         their mean (Brown et al. 2020, section 2.4). An option is tokenised on its own: write the
         leading space that the continuation has (" yes").
 
+        Args:
+            options: the same for all prompts, or as many for each of them.
+
         Returns:
             [N prompts, O options], rows sum to one.
         """
         self._needs_decoder("give probabilities to next words")
-        choices = [self.continuation(option) for option in options]
+        same = [one for one in options if isinstance(one, str)]
+        if same:
+            choices = [[self.continuation(option) for option in same]] * len(prompts)
+        else:
+            choices = [[self.continuation(option) for option in some] for some in options]
         heads = [self.tokens(prompt) for prompt in prompts]
         shown = progress or Progress(quiet=True)
         with self.turn, shown.task(f"asking {self.name}", len(heads)) as task:

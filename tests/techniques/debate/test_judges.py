@@ -1,13 +1,15 @@
 """Judges: what they hear, and what their words amount to."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from toprope.errors import UserError
 from toprope.models.chat import Reply
-from toprope.techniques.debate.judges import Hearing, LocalJudge, prompt, verdict_of
+from toprope.techniques.debate import judges
+from toprope.techniques.debate.judges import ASKED, Asked, Hearing, LocalJudge, prompt, verdict_of
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.transcript import Seating, Turn
 
@@ -56,13 +58,26 @@ def test_an_answer_that_never_came():
     assert verdict_of(HEARING, Reply("", "filtered")).outcome == "refused"
 
 
-def test_the_judge_reads_the_passage_only_as_an_expert():
-    for name in ("judge_verdict", "judge_letter", "judge_answer"):
-        assert PASSAGE not in prompt(HEARING, name)
-        assert PASSAGE in prompt(Hearing(QUESTION, TURNED), name)
-        assert "A. In 1925\nB. In 1889" in prompt(HEARING, name)
-        assert "Debater A (round 1): words" in prompt(HEARING, name)
-        assert "{{" not in prompt(HEARING, name)
+@pytest.mark.parametrize("asked", ["verdict", "letter", "answer"])
+def test_the_judge_reads_the_passage_only_as_an_expert(asked: Asked):
+    assert PASSAGE not in prompt(HEARING, asked)
+    assert PASSAGE in prompt(Hearing(QUESTION, TURNED), asked)
+    assert "Debater A (round 1): words" in prompt(HEARING, asked)
+    assert "{{" not in prompt(HEARING, asked)
+    # A small model repeats an answer that it is shown; whoever names a letter has to know it.
+    assert ("A. In 1925\nB. In 1889" in prompt(HEARING, asked)) == (asked != "answer")
+
+
+def test_a_judge_is_told_of_what_there_is_and_asked_last():
+    """A small model answers what it read last: after the words, the question."""
+    blind, expert = prompt(Hearing(QUESTION.hidden(), TURNED), "letter"), Hearing(QUESTION, TURNED)
+    assert blind.startswith(f"Question: {QUESTION.text}")
+    assert "speak" not in prompt(expert, "letter")
+    quoting = Turn("Debater A", "debater", "<v_quote>words</v_quote>", 1, verified=1)
+    quoted = prompt(replace(HEARING, turns=(quoting,)), "letter")
+    assert "<v_quote> was checked" in quoted
+    assert "<v_quote> was checked" not in prompt(HEARING, "letter")
+    assert quoted.index("words</v_quote>") < quoted.index(QUESTION.text)
 
 
 def test_a_local_judge_gives_the_letters_probabilities_by_option(tiny_model):
@@ -78,7 +93,7 @@ def test_a_local_judge_gives_the_letters_probabilities_by_option(tiny_model):
         return await asyncio.gather(*map(judge, hearings))
 
     for hearing, found in zip(hearings, asyncio.run(ask()), strict=True):
-        messages = [{"role": "user", "content": prompt(hearing, "judge_letter")}]
+        messages = [{"role": "user", "content": prompt(hearing, "letter")}]
         n = len(hearing.seating.shown)
         [shown] = tiny_model.option_probs([messages], list("ABC")[:n])
         expected = [shown[hearing.seating.shown.index(i)] for i in range(n)]
@@ -96,7 +111,7 @@ def test_a_local_judge_gives_the_probabilities_of_the_answers_own_words(tiny_mod
         return await asyncio.gather(*map(judge, hearings))
 
     for hearing, found in zip(hearings, asyncio.run(ask()), strict=True):
-        messages = [{"role": "user", "content": prompt(hearing, "judge_answer")}]
+        messages = [{"role": "user", "content": prompt(hearing, "answer")}]
         # The pass that reads each answer for itself; a long one isn't the less likely for it.
         options = hearing.question.options
         [expected] = tiny_model.option_probs([messages], options, length="mean")
@@ -104,6 +119,14 @@ def test_a_local_judge_gives_the_probabilities_of_the_answers_own_words(tiny_mod
         assert found.answer == int(np.argmax(expected))
     ways = {LocalJudge(tiny_model, by).fingerprint for by in ("letters", "answers")}
     assert len(ways) == 2
+
+
+@pytest.mark.parametrize("by", ["letters", "answers"])
+def test_other_words_to_the_judge_make_another_judge(tiny_model, by, monkeypatch):
+    """So that no verdict that was kept is taken for one that is asked for otherwise."""
+    before = LocalJudge(tiny_model, by).fingerprint
+    monkeypatch.setattr(judges, "_part", lambda name: f"{name}, in other words")
+    assert LocalJudge(tiny_model, by).fingerprint != before
 
 
 @pytest.mark.parametrize("by", ["letters", "answers"])
@@ -116,7 +139,7 @@ def test_what_fills_the_context_to_its_end_is_read_and_no_more(tiny_model, by):
     judge = LocalJudge(tiny_model, by)
     said = {"letters": ["A", "B"], "answers": QUESTION.options}[by]
     longest = max(len(tiny_model.continuation(one)) for one in said)
-    name = {"letters": "judge_letter", "answers": "judge_answer"}[by]
+    name = ASKED[by]
 
     def tokens(n: int) -> int:
         return len(tiny_model.tokens([{"role": "user", "content": prompt(heard(n), name)}]))
@@ -129,11 +152,11 @@ def test_what_fills_the_context_to_its_end_is_read_and_no_more(tiny_model, by):
 
 def test_a_base_model_judges_plain_text(base_model):
     found = asyncio.run(LocalJudge(base_model)(HEARING))
-    text = prompt(HEARING, "judge_letter") + "\nAnswer:"
+    text = prompt(HEARING, "letter") + "\nAnswer:"
     [shown] = base_model.option_probs([text], [" A", " B"])
     np.testing.assert_allclose(found.probabilities, shown[::-1], atol=1e-5)
     found = asyncio.run(LocalJudge(base_model, "answers")(HEARING))
-    text = prompt(HEARING, "judge_answer") + "\nAnswer:"
+    text = prompt(HEARING, "answer") + "\nAnswer:"
     said = [f" {one}" for one in QUESTION.options]
     [expected] = base_model.option_probs([text], said, length="mean")
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)

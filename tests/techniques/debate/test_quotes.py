@@ -27,6 +27,32 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
         ),
         ("no </v_quote> quotes", "no  quotes", (0, 0)),
         ("<quote></quote>", "<u_quote></u_quote>", (0, 1)),
+        (
+            "<blockquote>The tower was built in 1889.</blockquote>",
+            "<v_quote>The tower was built in 1889.</v_quote>",
+            (1, 0),
+        ),
+        (
+            'It says: "The tower was built in 1889. " So 1889.',
+            "It says: <v_quote>The tower was built in 1889.</v_quote> So 1889.",
+            (1, 0),
+        ),
+        (
+            "“the tower fell in 1889,” it says",
+            "<u_quote>the tower fell in 1889,</u_quote> it says",
+            (0, 1),
+        ),
+        (
+            'a "tower", then not "built" by a "mayor"',
+            'a "tower", then not "built" by a "mayor"',
+            (0, 0),
+        ),
+        (
+            '<quote>"it\'s tall," said the mayor</quote> by the "old tall stone tower"',
+            '<v_quote>"it\'s tall," said the mayor</v_quote> '
+            "by the <u_quote>old tall stone tower</u_quote>",
+            (1, 1),
+        ),
     ],
 )
 def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):

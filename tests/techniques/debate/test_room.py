@@ -64,7 +64,7 @@ def test_nobody_reads_more_than_its_context_when_every_turn_is_full(fitted):
     asked = [spoken(view, words=100) for view in recording.seen]
     read = [len(model.tokens([{"role": "user", "content": text}])) for text in asked]
     assert model.context * 0.8 < max(read) <= model.context - 50
-    text = judged(judge.heard[-1], "judge_letter")
+    text = judged(judge.heard[-1], "letter")
     assert len(model.tokens([{"role": "user", "content": text}])) < model.context
 
 

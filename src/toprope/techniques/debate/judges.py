@@ -4,15 +4,14 @@ A judge is an async function from a `Hearing` to a `Verdict`. A chat model is as
 and a probability of each; a local model's probabilities are those of the letters as its next words
 (as in Kenton et al. 2024, arXiv 2407.04622), or those of the answers' own words, since a small
 model may know an answer whose letter it doesn't. A blind judge hears nobody; an expert has the
-passage.
+passage; each is told of nothing else.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
 from typing import Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from toprope.data.prompts import filled, prompt_text
 from toprope.errors import UserError
@@ -25,16 +24,17 @@ from toprope.techniques.debate.debaters import rendered, rendered_options
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.transcript import Seating, Turn, Verdict
 
-NO_PASSAGE = "(it does not)"
-
-LETTER = "judge_letter"
-"""The prompt that is answered by a letter."""
-
-ANSWER = "judge_answer"
-"""The prompt that is answered by an answer's own words."""
+Asked = Literal["letter", "answer", "verdict"]
+"""What a judge is to reply with: a letter, the answer's own words, or an answer with probabilities
+(`prompts/judging/`)."""
 
 Here = Literal["letters", "answers"]
 """How a model in this process judges."""
+
+JUDGED_BY = ("judges.py", "parsing.py")
+"""What verdicts depend on, beside a judge's own and the words that it's asked in."""
+
+ASKED: dict[Here, Asked] = {"letters": "letter", "answers": "answer"}
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class ChatJudge:
     @property
     def fingerprint(self) -> str:
         settings = self.max_tokens, self.temperature, self.seed
-        return key_of("chat judge", self.chat.fingerprint, *settings)
+        return key_of("chat judge", self.chat.fingerprint, *settings, form("verdict"), _code())
 
     async def __call__(self, hearing: Hearing) -> Verdict:
         reply = await self.chat.ask(
-            [{"role": "user", "content": prompt(hearing, "judge_verdict")}],
+            [{"role": "user", "content": prompt(hearing, "verdict")}],
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             seed=self.seed,
@@ -100,16 +100,18 @@ class ChatJudge:
 class LocalJudge:
     """A model in this process, by the probabilities of what it may say next.
 
-    What many hearings ask at once is read in batches, by answers those of the same question.
+    What many hearings ask at once is read in batches.
 
     Attributes:
-        by: letters: each answer's letter; answers: its own words, by the mean over their tokens'
-            log-probabilities, so that a long answer isn't the less likely for it.
+        by: letters: each answer's letter; answers: its own words, after a question that doesn't
+            list them, since a small model otherwise repeats the one in a favourite place; by the
+            mean over their tokens' log-probabilities, so that a long answer isn't the less likely
+            for it.
     """
 
     model: LocalModel
     by: Here = "letters"
-    _asking: dict[tuple[str, ...], Together[Prompt, tuple[float, ...]]] = field(
+    _asking: dict[int, Together[tuple[Prompt, list[str]], tuple[float, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -119,41 +121,30 @@ class LocalJudge:
 
     @property
     def fingerprint(self) -> str:
-        # Verdicts that were kept before there was another way are those by letters.
-        about = () if self.by == "letters" else (self.by,)
-        return key_of("local judge", self.model.fingerprint, *about)
+        return key_of("local judge", self.model.fingerprint, self.by, form(ASKED[self.by]), _code())
 
     async def __call__(self, hearing: Hearing) -> Verdict:
         """
         Raises:
             UserError: what is to be read is longer than the model's context.
         """
-        seating, n = hearing.seating, len(hearing.seating.shown)
-        if self.by == "letters":
-            name, read, said = LETTER, self._by_letters, letters(self.model, n)
-        else:
-            name, read, said = ANSWER, self._by_answers, answers(self.model, hearing)
-        asked, tokens = _read_by(self.model, hearing, name, said, judge=self.name)
-        asking = self._asking.setdefault(tuple(said), Together(lambda some: read(some, said)))
-        shown = await asking(asked)
-        by_option = dict(zip(seating.shown, shown, strict=True))
+        n = len(hearing.seating.shown)
+        said = letters(self.model, n) if self.by == "letters" else answers(self.model, hearing)
+        asked, tokens = _read_by(self.model, hearing, ASKED[self.by], said, judge=self.name)
+        asking = self._asking.setdefault(n, Together(self._probabilities))
+        shown = await asking((asked, said))
+        by_option = dict(zip(hearing.seating.shown, shown, strict=True))
         ordered = tuple(by_option[i] for i in range(n))
         answer = max(range(n), key=ordered.__getitem__)
         return Verdict(answer, ordered, round=hearing.round, tokens=tokens)
 
-    def _by_letters(self, prompts: Sequence[Prompt], said: Sequence[str]) -> list[tuple]:
-        return _rows(self.model.option_probs(prompts, said))
-
-    def _by_answers(self, prompts: Sequence[Prompt], said: Sequence[str]) -> list[tuple]:
-        """The prompt is read once, however many answers there are."""
-        read = self.model.activations(prompts, [0], continuations=said, score=True)
-        lengths_O = [len(self.model.continuation(one)) for one in said]
-        weights_NO = np.exp(read.scores / lengths_O)
-        return _rows(weights_NO / weights_NO.sum(1, keepdims=True))
-
-
-def _rows(probs_NO: NDArray) -> list[tuple[float, ...]]:
-    return [tuple(map(float, probs_O)) for probs_O in probs_NO]
+    def _probabilities(self, cases: Sequence[tuple[Prompt, list[str]]]) -> list[tuple[float, ...]]:
+        """Of what may be said behind each prompt."""
+        prompts, said = zip(*cases, strict=True)
+        length = "sum" if self.by == "letters" else "mean"
+        return [
+            tuple(map(float, row)) for row in self.model.option_probs(prompts, said, length=length)
+        ]
 
 
 def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[Prompt, int]:
@@ -166,14 +157,14 @@ def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[P
         UserError: they're more than the model's context has room for, with a letter to follow.
     """
     said = letters(model, len(hearing.seating.shown))
-    return _read_by(model, hearing, LETTER, said, judge=judge)
+    return _read_by(model, hearing, "letter", said, judge=judge)
 
 
 def _read_by(
-    model: LocalModel, hearing: Hearing, name: str, said: Sequence[str], *, judge: str
+    model: LocalModel, hearing: Hearing, asked_for: Asked, said: Sequence[str], *, judge: str
 ) -> tuple[Prompt, int]:
     """What is read before one of the answers `said`, and how many tokens that is."""
-    text = prompt(hearing, name)
+    text = prompt(hearing, asked_for)
     in_chat = bool(model.tokenizer.chat_template)
     asked: Prompt = [{"role": "user", "content": text}] if in_chat else f"{text}\nAnswer:"
     tokens = len(model.tokens(asked))
@@ -199,16 +190,43 @@ def letters(model: LocalModel, n: int) -> list[str]:
     return [f"{before}{chr(ord('A') + i)}" for i in range(n)]
 
 
-def prompt(hearing: Hearing, name: str) -> str:
+def prompt(hearing: Hearing, asked: Asked) -> str:
+    """What a judge is asked: those parts of `prompts/judging/` that there is something for."""
     seating = hearing.seating
+    question, said = hearing.question, rendered(hearing.turns)
+    parts = {
+        "passage": bool(question.passage),
+        "heard": bool(said),
+        "quotes": "_quote>" in said,
+        "case": True,
+        "answers": asked != "answer",
+        asked: True,
+    }
+    text = "\n\n".join(_part(name) for name, wanted in parts.items() if wanted)
     return filled(
-        prompt_text("toprope.techniques.debate", f"prompts/{name}"),
-        question=hearing.question.text,
-        options=rendered_options(hearing.question, seating),
-        passage=hearing.question.passage or NO_PASSAGE,
-        transcript=rendered(hearing.turns) or "(nobody spoke)",
+        text,
+        passage=question.passage,
+        question=question.text,
+        options=rendered_options(question, seating),
+        transcript=said,
         form="\n".join(f"{seating.letter(i)}: (percent)" for i in seating.shown),
     )
+
+
+def form(asked: Asked) -> str:
+    """A key of the words that a judge is asked in."""
+    return key_of(*map(_part, ("passage", "case", "answers", "heard", "quotes", asked)))
+
+
+@cache
+def _code() -> str:
+    """A key of how verdicts are read."""
+    root = files("toprope.techniques.debate")
+    return key_of(*(root.joinpath(name).read_text(encoding="utf-8") for name in JUDGED_BY))
+
+
+def _part(name: str) -> str:
+    return prompt_text("toprope.techniques.debate", f"prompts/judging/{name}")
 
 
 def verdict_of(hearing: Hearing, reply: Reply) -> Verdict:

@@ -27,7 +27,7 @@ from toprope.techniques.debate.sets import QuestionSet
 from toprope.techniques.debate.text_study import TextStudy
 from toprope.techniques.debate.transcript import Transcript
 
-PLAYED_BY = ("prompts", "protocols", "debaters.py", "judges.py", "parsing.py", "quotes.py")
+PLAYED_BY = ("prompts", "protocols", "debaters.py", "parsing.py", "quotes.py")
 """What games come from, beside their settings: another version of it plays them again."""
 
 
@@ -283,7 +283,8 @@ class Debate(TextStudy):
 
 
 def _version() -> str:
-    """The release, and a hash of what games come from."""
+    """The release, and a hash of what turns come from; what verdicts do is in a judge's
+    fingerprint."""
     digest = hashlib.sha256()
     root = files("toprope.techniques.debate")
     for name in PLAYED_BY:

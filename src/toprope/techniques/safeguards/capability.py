@@ -131,7 +131,7 @@ def surprise(
     with model.turn, shown.task(f"reading with {model.name}", len(rows)) as task:
         for row in rows:
             scores = option_scores(
-                model.module, pad, [row[:1]], [row[1:]], length="mean", advance=task.advance
+                model.module, pad, [row[:1]], [[row[1:]]], length="mean", advance=task.advance
             )
             found.append(-float(scores[0, 0]))
     model.tokens_read += sum(map(len, rows))

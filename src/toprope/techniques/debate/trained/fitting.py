@@ -11,14 +11,14 @@ from toprope.models.adapters import Lora
 from toprope.models.local import LocalModel
 from toprope.progress import Progress
 from toprope.techniques.debate.arms import BLIND
-from toprope.techniques.debate.judges import Hearing
+from toprope.techniques.debate.judges import Hearing, form
 from toprope.techniques.debate.measures.judging import units
 from toprope.techniques.debate.rejudging import heard
 from toprope.techniques.debate.trained.about import About, Kind
 from toprope.techniques.debate.trained.expecting import expected
 from toprope.techniques.debate.trained.judge import TrainedJudge, name_of
 from toprope.techniques.debate.trained.learning import LORA, HeadLearner, Learner, LoraLearner
-from toprope.techniques.debate.trained.reading import Readings, form, has_words, silenced
+from toprope.techniques.debate.trained.reading import Readings, has_words, silenced
 from toprope.techniques.debate.transcript import Transcript
 
 FEWEST = 20
@@ -64,7 +64,7 @@ def fit_judge(
         kind=kind,
         model=model.name,
         model_fingerprint=model.fingerprint,
-        form=form(),
+        form=form("letter"),
         seed=seed,
         protocols=tuple(dict.fromkeys(one.protocol for one in lessons)),
         transcripts=len(lessons),

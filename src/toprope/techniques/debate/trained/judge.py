@@ -21,9 +21,9 @@ from toprope.models.heads import Head, softmax
 from toprope.models.local import LocalModel, Prompt
 from toprope.models.together import Together
 from toprope.progress import Progress
-from toprope.techniques.debate.judges import Hearing, letter_prompt, letters
+from toprope.techniques.debate.judges import Hearing, form, letter_prompt, letters
 from toprope.techniques.debate.trained.about import About
-from toprope.techniques.debate.trained.reading import among_letters, form, has_words
+from toprope.techniques.debate.trained.reading import among_letters, has_words
 from toprope.techniques.debate.transcript import Verdict
 
 
@@ -137,7 +137,9 @@ class TrainedJudge:
 
     @property
     def fingerprint(self) -> str:
-        return key_of("trained judge", self.words.fingerprint, self.blind.fingerprint, form())
+        return key_of(
+            "trained judge", self.words.fingerprint, self.blind.fingerprint, form("letter")
+        )
 
     async def __call__(self, hearing: Hearing) -> Verdict:
         """

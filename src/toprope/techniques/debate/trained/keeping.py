@@ -18,9 +18,9 @@ from toprope.files import write_tensors, write_text
 from toprope.models.adapters import Adapter
 from toprope.models.heads import Head
 from toprope.models.local import LocalModel
+from toprope.techniques.debate.judges import form
 from toprope.techniques.debate.trained.about import About
 from toprope.techniques.debate.trained.judge import HeadScorer, LoraScorer, Scorer, TrainedJudge
-from toprope.techniques.debate.trained.reading import form
 
 ABOUT = "judge.json"
 ARRAYS = ("mean_D", "scale_D", "weight_DC", "bias_C")
@@ -52,7 +52,7 @@ def load_judge(folder: Path, local: Callable[[str], LocalModel]) -> TrainedJudge
             had; or hearings are read in another form now.
     """
     about = read_about(folder)
-    if about.form != form():
+    if about.form != form("letter"):
         raise UserError(
             f"the judge in {folder} was trained to read hearings in another form, by another "
             "version of toprope: train it again"

@@ -17,10 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toprope.data.prompts import prompt_text
-from toprope.journal import key_of
 from toprope.models.local import LocalModel, Prompt
-from toprope.techniques.debate.judges import LETTER, Hearing, letter_prompt
+from toprope.techniques.debate.judges import Hearing, letter_prompt
 
 Places = NDArray[np.int64]
 """[O]: where a hearing's options are among the letters, or the letters of all prompts."""
@@ -77,8 +75,3 @@ def has_words(hearing: Hearing) -> bool:
 def silenced(hearing: Hearing) -> Hearing:
     """The question and its options alone."""
     return replace(hearing, question=hearing.question.hidden(), turns=(), round=0)
-
-
-def form() -> str:
-    """A key of the form in which hearings are read."""
-    return key_of("letters", prompt_text("toprope.techniques.debate", f"prompts/{LETTER}"))
