@@ -9,11 +9,13 @@ import pytest
 from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.lab import Lab
+from toprope.progress import Progress
 from toprope.study import make_study
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.debaters import Scripted
 from toprope.techniques.debate.judges import Hearing
+from toprope.techniques.debate.study import Debate
 from toprope.techniques.debate.transcript import Verdict
 
 from .playing import Believing
@@ -44,7 +46,7 @@ def run(tmp_path: Path, towers: str, judge: Believing, monkeypatch) -> Callable[
 
     def start(**settings) -> list[Evidence]:
         fields = {**MODELS, "questions": towers, "resamples": 1000, **settings}
-        return list(make_study("debate", fields).run(Lab(tmp_path)))
+        return list(make_study("debate", fields).run(Lab(tmp_path, progress=Progress())))
 
     return start
 
@@ -170,6 +172,24 @@ def test_a_killed_study_goes_on_and_plays_only_what_is_missing(run, judge: Belie
     assert len(judge.heard) == 20, "all games were in the journal"
     shown = [(e.arm, e.metric, e.value, e.low) for e in again]
     assert [(e.arm, e.metric, e.value, e.low) for e in resumed] == shown
+
+
+@pytest.mark.parametrize(
+    ("leans", "by", "told"),
+    [(True, "letters", True), (True, "answers", False), (False, "letters", False)],
+)
+def test_a_judge_that_names_one_place_by_letters_is_told_of_answers(
+    run, judge: Believing, leans: bool, by: str, told: bool, capsys, monkeypatch
+):
+    # No model is there that could run out of room.
+    monkeypatch.setattr(f"{Debate.__module__}.with_room", lambda asked, *_, **__: asked)
+
+    def place(hearing: Hearing) -> tuple[float, float]:
+        return (0.9, 0.1) if hearing.seating.shown[0] == 0 else (0.1, 0.9)
+
+    judge.believes = place if leans else believes
+    run(protocols=(*ENDS, "debate"), overseer="a-local-model", judge=by)
+    assert ("'a-local-model' names one place" in capsys.readouterr().err) == told
 
 
 def test_another_judge_hears_the_same_debates(run, judge: Believing, tmp_path: Path, monkeypatch):

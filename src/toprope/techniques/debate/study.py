@@ -17,7 +17,7 @@ from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import is_served
 from toprope.techniques.debate import kept
-from toprope.techniques.debate.arms import KINDS, Arm, Rules, arms
+from toprope.techniques.debate.arms import BLIND, KINDS, Arm, Rules, arms
 from toprope.techniques.debate.casting import Judging, Parts, judging_of, make_cast
 from toprope.techniques.debate.contest import Contest, Fit, Outcome
 from toprope.techniques.debate.judges import Judge
@@ -29,6 +29,9 @@ from toprope.techniques.debate.transcript import Transcript
 
 PLAYED_BY = ("prompts", "protocols", "debaters.py", "parsing.py", "quotes.py")
 """What games come from, beside their settings: another version of it plays them again."""
+
+LEANING = 0.9
+"""Verdicts for one place, as a share, at which a judge by letters is told not to be one."""
 
 
 class Debate(TextStudy):
@@ -185,6 +188,7 @@ class Debate(TextStudy):
             outcome = asyncio.run(contest.play())
             found = self._measures(lab, outcome, measured)
             evidence = list(found.evidence())
+            self._advise(lab, evidence)
             self._keep(lab, outcome, found, everything)
             journal.finish()
             turns.finish()
@@ -267,6 +271,22 @@ class Debate(TextStudy):
             rng=lambda *of: lab.rng(self.name, "bootstrap", *of),
             resamples=self.resamples,
         )
+
+    def _advise(self, lab: Lab, evidence: Sequence[Evidence]) -> None:
+        """Says so where a judge by letters hardly looks beyond their places, though it was told
+        something."""
+        rates = [
+            row.value
+            for row in evidence
+            if row.metric == "first_position_rate" and row.arm != BLIND
+        ]
+        leaning = [rate for rate in rates if rate is not None and abs(rate - 0.5) > LEANING - 0.5]
+        if self.judge in ("auto", "letters") and self.judging == "letters" and leaning:
+            lab.show.say(
+                f"'{self.overseer}' names one place in {LEANING:.0%} of its verdicts and more, "
+                f"under {len(leaning)} of {len(rates)} protocols: a small model judges better by "
+                "--judge answers; the same --name keeps the debates"
+            )
 
     def _keep(self, lab: Lab, outcome: Outcome, found: Measures, questions: QuestionSet) -> None:
         transcripts: dict[str, Any] = {
