@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from transformers import MambaConfig, MambaForCausalLM
 
 from toprope.errors import UserError
 from toprope.models.local import LocalModel
+from toprope.models.options import option_scores
 
 PROMPTS = [
     "The capital of France is Paris. Is this statement true? Answer:",
@@ -52,6 +54,10 @@ def test_short_options_are_one_token_and_long_ones_are_not(tiny_model: LocalMode
     assert len({len(tiny_model.continuation(option)) for option in LONG}) == 3
 
 
+def test_no_prompts_have_no_probabilities(tiny_model: LocalModel):
+    assert tiny_model.option_probs([], LONG).shape == (0, len(LONG))
+
+
 def test_each_prompt_may_have_options_of_its_own(tiny_model: LocalModel):
     options = [LONG[:2], LONG[1:], SHORT, LONG[::2]]
     probs_NO = tiny_model.option_probs(PROMPTS, options, length="mean")
@@ -59,9 +65,13 @@ def test_each_prompt_may_have_options_of_its_own(tiny_model: LocalModel):
         np.testing.assert_allclose(row, expected(tiny_model, prompt, some, "mean"), atol=1e-5)
 
 
-def test_what_prompts_share_is_read_once(tiny_model: LocalModel):
-    """A passage for all of its questions, and a question for all of its answers."""
-    passage = "The town had wells. " * 12
+@pytest.mark.parametrize(("sentences", "passages"), [(12, 1), (80, 2)])
+def test_what_prompts_share_is_read_once(
+    tiny_model: LocalModel, sentences: int, passages: int, monkeypatch
+):
+    """A passage for its questions, where a batch has room for both, and for all answers always."""
+    monkeypatch.setattr("toprope.models.options.TOKEN_BUDGET", 500)
+    passage = "The town had wells. " * sentences
     prompts = [passage + "How many?", passage + "Since when?"]
     read = []
     handle = tiny_model.module.register_forward_pre_hook(
@@ -71,7 +81,7 @@ def test_what_prompts_share_is_read_once(tiny_model: LocalModel):
         found = tiny_model.option_probs(prompts, LONG)
     finally:
         handle.remove()
-    assert sum(read) < 2 * len(tiny_model.tokens(prompts[0]))
+    assert sum(read) < (passages + 0.5) * len(tiny_model.tokens(prompts[0]))
     for row, prompt in zip(found, prompts, strict=True):
         np.testing.assert_allclose(row, expected(tiny_model, prompt, LONG, "sum"), atol=1e-5)
 
@@ -108,7 +118,11 @@ def test_progress_counts_the_prompts(tiny_model: LocalModel, counting_progress):
 def test_what_is_read_is_counted(tiny_model: LocalModel):
     model = replace(tiny_model)
     model.option_probs(PROMPTS, SHORT)
-    assert model.tokens_read == sum(len(model.tokens(prompt)) for prompt in PROMPTS)
+    read = sum(len(model.tokens(prompt)) for prompt in PROMPTS)
+    assert model.tokens_read == read
+    model.option_probs(PROMPTS[:1], [" yes", " no, the city"])
+    behind = len(model.continuation(" no, the city")) - 1
+    assert model.tokens_read == read + len(model.tokens(PROMPTS[0])) + behind
 
 
 def test_an_option_without_tokens_is_an_error(tiny_model: LocalModel):
@@ -135,3 +149,18 @@ def test_the_vocabularys_head_reads_states_in_one_piece(tiny_model: LocalModel):
         handle.remove()
     assert len(pieces) > 1
     assert all(pieces)
+
+
+def test_a_model_that_carries_a_state_reads_every_row_whole():
+    """Its state can't be shared between rows of unequal beginnings."""
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, state_size=4)
+    module = MambaForCausalLM(config).eval()
+    prompts, options = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 8, 9, 11]], [[12], [13, 14]]
+    found = option_scores(module, 0, prompts, [options] * 2, length="sum", advance=lambda _: None)
+    for prompt, row_O in zip(prompts, found, strict=True):
+        for option, score in zip(options, row_O, strict=True):
+            with torch.no_grad():
+                logits_TV = module(torch.tensor([prompt + option])).logits[0].log_softmax(-1)
+            each = [float(logits_TV[len(prompt) + k - 1, one]) for k, one in enumerate(option)]
+            assert score == pytest.approx(sum(each), abs=1e-4)

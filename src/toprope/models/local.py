@@ -305,6 +305,8 @@ class LocalModel:
         else:
             choices = [[self.continuation(option) for option in some] for some in options]
         heads = [self.tokens(prompt) for prompt in prompts]
+        if not heads:
+            return np.empty((0, len(same)))
         shown = progress or Progress(quiet=True)
         with self.turn, shown.task(f"asking {self.name}", len(heads)) as task:
             scores_NO = option_scores(
@@ -316,6 +318,7 @@ class LocalModel:
                 advance=task.advance,
             )
         self.tokens_read += sum(map(len, heads))
+        self.tokens_read += sum(len(option) - 1 for some in choices for option in some)
         weights_NO = np.exp(scores_NO - scores_NO.max(axis=1, keepdims=True))
         return weights_NO / weights_NO.sum(axis=1, keepdims=True)
 

@@ -125,7 +125,7 @@ def test_a_local_judge_gives_the_probabilities_of_the_answers_own_words(tiny_mod
 def test_other_words_to_the_judge_make_another_judge(tiny_model, by, monkeypatch):
     """So that no verdict that was kept is taken for one that is asked for otherwise."""
     before = LocalJudge(tiny_model, by).fingerprint
-    monkeypatch.setattr(judges, "_part", lambda name: f"{name}, in other words")
+    monkeypatch.setattr(judges, "prompt_text", lambda package, name: f"{name}, in other words")
     assert LocalJudge(tiny_model, by).fingerprint != before
 
 

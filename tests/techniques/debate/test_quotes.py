@@ -37,22 +37,32 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
             "It says: <v_quote>The tower was built in 1889.</v_quote> So 1889.",
             (1, 0),
         ),
-        (
-            "“the tower fell in 1889,” it says",
-            "<u_quote>the tower fell in 1889,</u_quote> it says",
-            (0, 1),
-        ),
-        (
-            'a "tower", then not "built" by a "mayor"',
-            'a "tower", then not "built" by a "mayor"',
-            (0, 0),
-        ),
+        # Anybody's words may stand between quotation marks.
+        ("“the tower fell in 1889,” it says", "“the tower fell in 1889,” it says", (0, 0)),
+        ('a "tower", not "built" by a "mayor"', 'a "tower", not "built" by a "mayor"', (0, 0)),
         (
             '<quote>"it\'s tall," said the mayor</quote> by the "old tall stone tower"',
-            '<v_quote>"it\'s tall," said the mayor</v_quote> '
-            "by the <u_quote>old tall stone tower</u_quote>",
-            (1, 1),
+            '<v_quote>"it\'s tall," said the mayor</v_quote> by the "old tall stone tower"',
+            (1, 0),
         ),
+        (
+            'He says "it is old. Later: "The tower was built in 1889" and more',
+            'He says "it is old. Later: <v_quote>The tower was built in 1889</v_quote> and more',
+            (1, 0),
+        ),
+        (
+            '<quote>"The tower was built in 1889."</quote>',
+            '<v_quote>"The tower was built in 1889."</v_quote>',
+            (1, 0),
+        ),
+        # A part of a number is another number.
+        (
+            "<quote>tower was built in 18.</quote>",
+            "<u_quote>tower was built in 18.</u_quote>",
+            (0, 1),
+        ),
+        ("<</quote>v_quote>it fell<</quote>/v_quote>", "it fell", (0, 0)),
+        ("<V_QUOTE >it fell down</V_QUOTE>", "<u_quote>it fell down</u_quote>", (0, 1)),
     ],
 )
 def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):

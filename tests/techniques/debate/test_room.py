@@ -1,6 +1,7 @@
 """Passages and turns that don't fit, told before anything is asked; and who can play what."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,11 +11,13 @@ from toprope.techniques.debate.arms import Rules, arms
 from toprope.techniques.debate.casting import make_cast
 from toprope.techniques.debate.debaters import Scripted
 from toprope.techniques.debate.debaters import prompt as spoken
+from toprope.techniques.debate.judges import Asked, Hearing
 from toprope.techniques.debate.judges import prompt as judged
 from toprope.techniques.debate.protocols.stage import Players
 from toprope.techniques.debate.reading import load_questions
 from toprope.techniques.debate.room import with_room
 from toprope.techniques.debate.study import Debate
+from toprope.techniques.debate.transcript import rotations
 
 from .playing import Believing, Recording, play
 
@@ -66,6 +69,16 @@ def test_nobody_reads_more_than_its_context_when_every_turn_is_full(fitted):
     assert model.context * 0.8 < max(read) <= model.context - 50
     text = judged(judge.heard[-1], "letter")
     assert len(model.tokens([{"role": "user", "content": text}])) < model.context
+
+
+def test_an_expert_has_room_for_its_passage_however_it_is_asked(fitted):
+    questions, model = fitted("expert", questions="passages?words=3000", split=True)
+    for question in questions.questions:
+        [seating, *_] = rotations(question)
+        for asked in get_args(Asked):
+            text = judged(Hearing(question, seating), asked)
+            read = len(model.tokens([{"role": "user", "content": text}]))
+            assert model.context * 0.8 < read < model.context
 
 
 def test_turns_that_leave_no_room_are_told(fitted):

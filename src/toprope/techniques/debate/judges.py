@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from typing import Literal, Protocol
 
 from toprope.data.prompts import filled, prompt_text
@@ -194,17 +195,8 @@ def prompt(hearing: Hearing, asked: Asked) -> str:
     """What a judge is asked: those parts of `prompts/judging/` that there is something for."""
     seating = hearing.seating
     question, said = hearing.question, rendered(hearing.turns)
-    parts = {
-        "passage": bool(question.passage),
-        "heard": bool(said),
-        "quotes": "_quote>" in said,
-        "case": True,
-        "answers": asked != "answer",
-        asked: True,
-    }
-    text = "\n\n".join(_part(name) for name, wanted in parts.items() if wanted)
     return filled(
-        text,
+        _open_prompt(asked, passage=bool(question.passage), heard=said),
         passage=question.passage,
         question=question.text,
         options=rendered_options(question, seating),
@@ -214,8 +206,33 @@ def prompt(hearing: Hearing, asked: Asked) -> str:
 
 
 def form(asked: Asked) -> str:
-    """A key of the words that a judge is asked in."""
-    return key_of(*map(_part, ("passage", "case", "answers", "heard", "quotes", asked)))
+    """A key of all forms that a judge may be asked in."""
+    shapes = product((False, True), ("", "words", "<v_quote>"))
+    return key_of(*(_open_prompt(asked, passage=there, heard=said) for there, said in shapes))
+
+
+def longest_prompt(asked: Asked) -> str:
+    """The form with the most parts, its slots open."""
+    return _open_prompt(asked, passage=True, heard="<v_quote>")
+
+
+def _open_prompt(asked: Asked, *, passage: bool, heard: str) -> str:
+    """The parts in their order: a small model answers what it read last."""
+    parts = {
+        "passage": passage,
+        "heard": bool(heard),
+        "quotes": "_quote>" in heard,
+        "case": True,
+        "answers": asked != "answer",
+        asked: True,
+    }
+    folder = "prompts/judging"
+    texts = (
+        prompt_text("toprope.techniques.debate", f"{folder}/{name}")
+        for name, there in parts.items()
+        if there
+    )
+    return "\n\n".join(texts)
 
 
 @cache
@@ -223,10 +240,6 @@ def _code() -> str:
     """A key of how verdicts are read."""
     root = files("toprope.techniques.debate")
     return key_of(*(root.joinpath(name).read_text(encoding="utf-8") for name in JUDGED_BY))
-
-
-def _part(name: str) -> str:
-    return prompt_text("toprope.techniques.debate", f"prompts/judging/{name}")
 
 
 def verdict_of(hearing: Hearing, reply: Reply) -> Verdict:

@@ -2,9 +2,11 @@
 
 Khan et al. 2024 (arXiv 2402.06782), after Michael et al. 2023: a debater quotes by
 <quote>...</quote>; what stands in the passage is shown to the judge as <v_quote>, what doesn't as
-<u_quote>. Small models quote in their own ways too: <blockquote>, or four words and more between
-quotation marks, are looked up as well. Spaces, case and a stop at the end don't matter, a few words
-in a row aren't enough to be a quote, and marks that the debater sets itself count for nothing.
+<u_quote>. Small models quote in their own ways too: <blockquote> is read alike, and four words and
+more between quotation marks are marked where they stand in the passage, and left as they are where
+they don't: they may be anybody's. Spaces, case and what stands around the words don't matter, a few
+words in a row aren't enough to be a quote, and marks that the debater sets itself count for
+nothing.
 """
 
 import re
@@ -13,16 +15,21 @@ from dataclasses import dataclass
 MINIMUM = 8
 """Characters, spaces put together, below which a match is chance and a quote stays unverified."""
 
-_TAG = r"(?:[vu]_|block)?quote>"
-# A closing tag of any of the four, or none where the text broke off; or four words in quotation
-# marks.
+WORDS = 4
+"""Between quotation marks, below which they're no quote."""
+
+_TAG = r"\s*(?:[vu]_|block)?quote\s*>"
+# A closing tag of any of the four, or none where the text broke off; or what quotation marks hold.
 _QUOTE = re.compile(
-    rf"<{_TAG}(.*?)(?:</{_TAG}|(?=<{_TAG})|\Z)|(?<![^\s(:])[\"\u201c]((?:[^\s\"\u201c\u201d<>]+\s+){{3,}}"
-    r"[^\"\u201c\u201d<>]*)[\"\u201d]",
-    re.S,
+    rf"<{_TAG}(.*?)(?:</{_TAG}|(?=<{_TAG})|\Z)"
+    r"|[\"\u201c]([^\"\u201c\u201d<>]*)[\"\u201d](?!\w)",
+    re.S | re.I,
 )
-_STRAY = re.compile(rf"</?{_TAG}")
-_TYPOGRAPHY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+_STRAY = re.compile(rf"</?{_TAG}", re.I)
+_AROUND = " \t\n.,;:!?\"'*"
+_TYPOGRAPHY = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "..."}
+)
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,34 @@ def mark(text: str, passage: str, *, minimum: int = MINIMUM) -> Marked:
     counts = {"v": 0, "u": 0}
 
     def marked(quote: re.Match[str]) -> str:
-        inside = _STRAY.sub("", quote[1] or quote[2] or "").strip()
-        plain = _plain(inside).rstrip(".,;: ")
-        kind = "v" if len(plain) >= minimum and plain in source else "u"
+        is_tagged = quote[1] is not None
+        inside = _bare(quote[1] if is_tagged else quote[2]).strip()
+        plain = _plain(inside).strip(_AROUND)
+        stands = len(plain) >= minimum and _holds(source, plain)
+        if not is_tagged and not (stands and len(plain.split()) >= WORDS):
+            return quote[0]
+        kind = "v" if stands else "u"
         counts[kind] += 1
         return f"<{kind}_quote>{inside}</{kind}_quote>"
 
     parts, at = [], 0
     for quote in _QUOTE.finditer(text):
-        parts += [_STRAY.sub("", text[at : quote.start()]), marked(quote)]
+        parts += [_bare(text[at : quote.start()]), marked(quote)]
         at = quote.end()
-    parts.append(_STRAY.sub("", text[at:]))
+    parts.append(_bare(text[at:]))
     return Marked("".join(parts), counts["v"], counts["u"])
+
+
+def _bare(text: str) -> str:
+    """The text without marks, those included that appear as others go."""
+    while (less := _STRAY.sub("", text)) != text:
+        text = less
+    return text
+
+
+def _holds(source: str, words: str) -> bool:
+    """Whether the words stand there whole: 4 isn't in 40."""
+    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", source) is not None
 
 
 def _plain(text: str) -> str:

@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from toprope.errors import UserError
 from toprope.models.chat import is_served
 from toprope.techniques.debate.arms import EXPERT, Arm, Rules
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.fitting import fitted
+from toprope.techniques.debate.judges import Asked, longest_prompt
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.sets import QuestionSet
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
 
-LABEL = 16
-"""Tokens of a speaker's name and round, and of the marks that quotes get, for each turn."""
+LABEL = 32
+"""Tokens of a speaker's name and round, and of the marks that two quotes get, for each turn."""
+ANSWER = 16
+"""Tokens of what a base model is asked to go on from."""
 PRIVATE = 2
 """Turns that a debater reads of its own beside the public ones: a draft and its critique."""
 
@@ -98,7 +101,7 @@ def _room(
     if is_served(name):
         return None
     local = cast.locals[name]
-    asked = max(_count(local, _asked(question)) for question in questions)
+    asked = max(_count(local, _asked(question, judges)) for question in questions)
     instructions = max(_count(local, text) for text in _instructions(judges))
     spoken = turns * (cast.parts.max_tokens + LABEL)
     room = local.context - _frame(local) - instructions - asked - spoken - answer
@@ -111,10 +114,13 @@ def _room(
     return room
 
 
-def _asked(question: Question) -> str:
-    """A question as prompts have it; one of its options stands there twice."""
+def _asked(question: Question, judges: bool) -> str:
+    """A question as prompts have it; one of its options stands there twice, for a judge each has a
+    line for its probability."""
     longest = max(question.options, key=len)
-    return "\n".join((question.text, *(f"A. {one}" for one in question.options), longest))
+    lines = [f"A. {one}" for one in question.options]
+    form = ["A: (percent)"] * len(question.options) if judges else []
+    return "\n".join((question.text, *lines, longest, *form))
 
 
 def _count(local: LocalModel, text: str) -> int:
@@ -125,15 +131,16 @@ def _frame(local: LocalModel) -> int:
     """Tokens that a chat template, or what a base model is asked, puts around a prompt."""
     if local.tokenizer.chat_template:
         return len(local.tokens([{"role": "user", "content": "?"}]))
-    return LABEL
+    return ANSWER
 
 
 @cache
 def _instructions(judges: bool) -> tuple[str, ...]:
     """The prompts of the judge, or of everyone else."""
     folder = files("toprope.techniques.debate").joinpath("prompts")
-    return tuple(
+    texts = tuple(
         path.read_text(encoding="utf-8")
         for path in folder.iterdir()
         if path.name.endswith(".md") and path.name.startswith(("judge_", "overseer_")) == judges
     )
+    return (*texts, *map(longest_prompt, get_args(Asked))) if judges else texts

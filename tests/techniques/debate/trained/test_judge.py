@@ -107,6 +107,16 @@ def test_before_anyone_spoke_and_in_the_blind_protocol_the_scorer_of_questions_a
     assert play(Blind(), seating, players).verdict.probabilities == (0.5, 0.5)
 
 
+def test_turns_without_words_are_read_as_the_question_alone(tiny_model):
+    blind = Saying()
+    ask(
+        judge_of(tiny_model, Saying(), blind),
+        [replace(HEARINGS[0], turns=(replace(TURN, text=""),))],
+    )
+    assert len(blind.heard) == 1
+    assert "says nothing" not in str(blind.heard)
+
+
 def test_an_expert_with_a_passage_and_no_words_is_asked_as_one_who_heard_something(tiny_model):
     words, blind = Saying(), Saying()
     ask(judge_of(tiny_model, words, blind), [replace(HEARINGS[1], question=QUESTION)])

@@ -23,7 +23,7 @@ from toprope.models.together import Together
 from toprope.progress import Progress
 from toprope.techniques.debate.judges import Hearing, form, letter_prompt, letters
 from toprope.techniques.debate.trained.about import About
-from toprope.techniques.debate.trained.reading import among_letters, has_words
+from toprope.techniques.debate.trained.reading import among_letters, has_words, silenced
 from toprope.techniques.debate.transcript import Verdict
 
 
@@ -146,7 +146,8 @@ class TrainedJudge:
         Raises:
             UserError: what is to be read is longer than the model's context.
         """
-        prompt, tokens = letter_prompt(self.model, hearing, judge=self.name)
+        read = hearing if has_words(hearing) else silenced(hearing)
+        prompt, tokens = letter_prompt(self.model, read, judge=self.name)
         return await self._asking(_Case(hearing, prompt, tokens))
 
     def _judge(self, cases: Sequence[_Case]) -> list[Verdict]:
