@@ -94,6 +94,8 @@ def test_the_sides_of_each_protocol_are_told_apart(run):
     assert rows["open_debate", "honest_choice_rate"].value == 0.5
     assert rows["prover_estimator", "prover_payoff_honest"].value == 3 + 9 + 27
     assert rows["debate", "unverified_quotes_rate"].value == 0.5
+    assert rows["debate", "honest_gives_in_rate"].value == 0
+    assert ("propaganda", "dishonest_gives_in_rate") in rows
     # Without both ends nothing is known of the gap.
     assert rows["debate", "gap_closed_share"].value is None
     assert "without blind and expert" in rows["debate", "gap_closed_share"].notes

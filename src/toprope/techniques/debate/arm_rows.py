@@ -13,6 +13,7 @@ from toprope.statistics import Interval, bootstrap_clustered
 from toprope.techniques.debate.arms import Arm
 from toprope.techniques.debate.measures import agents, confidence, judging, winning
 from toprope.techniques.debate.measures.drift import drift
+from toprope.techniques.debate.measures.outcomes import gives_in
 from toprope.techniques.debate.rows import Rows
 from toprope.techniques.debate.transcript import Transcript
 
@@ -195,6 +196,21 @@ class ArmRows:
         if quotes:
             values, units = zip(*quotes, strict=True)
             yield self._rate("unverified_quotes_rate", values, units)
+        yield from self._giving_in()
+
+    def _giving_in(self) -> Iterator[Evidence]:
+        """A side that can't argue for its answer makes the other look good."""
+        for side, is_honest in ((HONEST, True), (DISHONEST, False)):
+            found = [
+                (gives_in(one.question, turn), one.question.unit)
+                for one in self.transcripts
+                for turn in one.turns
+                if turn.kind == "speech" and turn.position is not None
+                if (turn.position == one.question.answer) == is_honest
+            ]
+            if found:
+                values, units = zip(*found, strict=True)
+                yield self._rate(f"{side}_gives_in_rate", values, units)
 
     # --- rows ---
 

@@ -39,6 +39,8 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
     turn_O_rate                    turns that were cut, empty, refused, lost (those that occur)
     verdict_O_rate                 verdicts that were unnamed, refused, empty, lost, unstated
     unverified_quotes_rate         quotes that don't stand in the passage
+    honest_gives_in_rate, dishonest_gives_in_rate
+                                   speeches that name another answer and not their own
 
 Arm "headline": the protocol that the conclusion is about, which the notes name, with the
 conclusion.

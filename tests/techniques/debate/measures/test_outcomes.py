@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
-from toprope.techniques.debate.measures.outcomes import outcomes
+import pytest
+
+from toprope.techniques.debate.measures.outcomes import gives_in, outcomes
+from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.transcript import Turn, Verdict
 
 from ..playing import judged
@@ -20,3 +23,20 @@ def test_every_outcome_is_counted():
     assert found.turns == {"spoken": 1, "cut": 1, "empty": 1}
     assert found.verdicts == {"answered": 1, "unnamed": 1}
     assert (found.unstated, found.verified, found.unverified, found.tokens) == (1, 2, 1, 19)
+
+
+@pytest.mark.parametrize(
+    ("position", "text", "expected"),
+    [
+        (1, "There were 14 wells.", True),
+        (0, "There were 14 wells.", False),
+        (1, "Not 14: 57 wells.", False),
+        (1, "140 wells, 1,142 sheep, 3.14 miles, 14.5 days", False),
+        (1, "There were 14, and so it is 14.", True),
+        (1, "Nobody knows.", False),
+        (None, "There were 14 wells.", False),
+    ],
+)
+def test_who_names_the_other_answer_alone_gives_in(position, text: str, expected: bool):
+    question = Question("q", "How many wells?", ("14", "57"), 0)
+    assert gives_in(question, Turn("Debater", "debater", text, position)) == expected

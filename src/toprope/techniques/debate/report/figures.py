@@ -34,6 +34,7 @@ OUTCOMES = (
     *((f"verdict_{one}_rate", f"Verdicts {one}") for one in ("refused", "empty", "lost")),
     ("verdict_unstated_rate", "Verdicts without probabilities"),
     ("unverified_quotes_rate", "Quotes not in the passage"),
+    ("dishonest_gives_in_rate", "Speeches for a wrong answer that name another alone"),
 )
 
 
