@@ -1,4 +1,4 @@
-"""What became of turns and verdicts: cut, empty, refused, lost, unnamed; of quotes; who gives in."""
+"""What became of turns and verdicts: cut, empty, refused, lost, unnamed; of quotes; who gave in."""
 
 import re
 from collections import Counter
