@@ -12,7 +12,7 @@ import importlib
 import importlib.resources
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -132,11 +132,26 @@ def explained(error: ValidationError, cls: type[BaseModel], *, where: str) -> Us
     return UserError(f"{where}: {f'{path}: ' if path else ''}{message}{shown}")
 
 
-def code_version(package: str) -> str:
+def code_version(package: str, parts: Sequence[str] = ()) -> str:
     """The release, and a hash of a package's sources, so that an edit makes its studies run
-    again."""
+    again.
+
+    Args:
+        parts: files and folders of the package, in this order, without what is in folders below;
+            none: all of it.
+    """
+    root = Path(str(importlib.resources.files(package)))
+    if parts:
+        places = [root / part for part in parts]
+        found = [
+            file
+            for place in places
+            for file in ([place] if place.is_file() else sorted(place.iterdir()))
+        ]
+    else:
+        found = sorted(root.rglob("*"))
     digest = hashlib.sha256()
-    for file in sorted(Path(str(importlib.resources.files(package))).rglob("*")):
+    for file in found:
         if file.is_file() and file.suffix != ".pyc":
             digest.update(file.read_bytes())
     return f"{__version__}+{digest.hexdigest()[:16]}"

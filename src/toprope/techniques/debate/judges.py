@@ -10,7 +10,6 @@ passage; each is told of nothing else.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.resources import files
 from itertools import product
 from typing import Literal, Protocol
 
@@ -20,6 +19,7 @@ from toprope.journal import key_of
 from toprope.models.chat import Chat, Reply
 from toprope.models.local import LocalModel, Prompt
 from toprope.models.together import Together
+from toprope.study import code_version
 from toprope.techniques.debate import parsing
 from toprope.techniques.debate.debaters import rendered, rendered_options
 from toprope.techniques.debate.questions import Question
@@ -238,8 +238,7 @@ def _open_prompt(asked: Asked, *, passage: bool, heard: str) -> str:
 @cache
 def _code() -> str:
     """A key of how verdicts are read."""
-    root = files("toprope.techniques.debate")
-    return key_of(*(root.joinpath(name).read_text(encoding="utf-8") for name in JUDGED_BY))
+    return code_version("toprope.techniques.debate", JUDGED_BY)
 
 
 def verdict_of(hearing: Hearing, reply: Reply) -> Verdict:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from toprope import __version__
 from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.chat import is_served
+from toprope.study import code_version
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.arms import BLIND, KINDS, Arm, Rules, arms
 from toprope.techniques.debate.casting import Judging, Parts, judging_of, make_cast
@@ -28,7 +26,8 @@ from toprope.techniques.debate.text_study import TextStudy
 from toprope.techniques.debate.transcript import Transcript
 
 PLAYED_BY = ("prompts", "protocols", "debaters.py", "parsing.py", "quotes.py")
-"""What games come from, beside their settings: another version of it plays them again."""
+"""What turns come from, beside their settings: another version of it plays them again. What
+verdicts come from is in a judge's fingerprint."""
 
 LEANING = 0.9
 """Verdicts for one place, as a share, at which a judge by letters is told not to be one."""
@@ -256,7 +255,8 @@ class Debate(TextStudy):
     def _journal(self, lab: Lab, *place: str) -> Journal:
         """Of what was played, each thing under all that decides it: a study with other settings
         takes over those that it shares, and one with another judge what debaters said."""
-        settings = {"code": _version(), "precision": lab.precision}
+        code = code_version("toprope.techniques.debate", PLAYED_BY)
+        settings = {"code": code, "precision": lab.precision}
         return lab.journal("/".join((self.name, *place, "journal")), settings, what="study")
 
     # --- what comes of it ---
@@ -275,13 +275,15 @@ class Debate(TextStudy):
     def _advise(self, lab: Lab, evidence: Sequence[Evidence]) -> None:
         """Says so where a judge by letters hardly looks beyond their places, though it was told
         something."""
+        if self.judge == "trained" or self.judging != "letters":
+            return
         rates = [
             row.value
             for row in evidence
             if row.metric == "first_position_rate" and row.arm != BLIND
         ]
         leaning = [rate for rate in rates if rate is not None and abs(rate - 0.5) > LEANING - 0.5]
-        if self.judge in ("auto", "letters") and self.judging == "letters" and leaning:
+        if leaning:
             lab.show.say(
                 f"'{self.overseer}' names one place in {LEANING:.0%} of its verdicts and more, "
                 f"under {len(leaning)} of {len(rates)} protocols: a small model judges better by "
@@ -300,17 +302,3 @@ class Debate(TextStudy):
             "transcripts": list(transcripts),
         }
         kept.save(lab.artifact(*self.kept_in, kept.SUMMARY).parent, transcripts, summary)
-
-
-def _version() -> str:
-    """The release, and a hash of what turns come from; what verdicts do is in a judge's
-    fingerprint."""
-    digest = hashlib.sha256()
-    root = files("toprope.techniques.debate")
-    for name in PLAYED_BY:
-        place = root.joinpath(name)
-        parts = [place] if place.is_file() else list(place.iterdir())
-        for path in sorted(parts, key=lambda one: one.name):
-            if path.is_file() and not path.name.endswith(".pyc"):
-                digest.update(path.read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:16]}"

@@ -210,7 +210,7 @@ def test_another_version_of_the_games_plays_them_again(tmp_path: Path, data: str
     list(study_of(data, **small).run(Lab(tmp_path)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contest, "__version__", "another")
+        patch.setattr("toprope.study.__version__", "another")
         counted = Counted(patch)
         patch.setattr("toprope.techniques.debate.mnist.study.version", contest.version)
         list(study_of(data, **small).run(Lab(tmp_path)))

@@ -7,15 +7,13 @@ judges, rules or pixels takes over what it shares with an earlier one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
-from toprope import __version__
 from toprope.journal import Journal, key_of
 from toprope.progress import Progress
+from toprope.study import code_version
 from toprope.techniques.debate.mnist.answers import Answer, put_together
 from toprope.techniques.debate.mnist.arms import Player
 from toprope.techniques.debate.mnist.boards import Boards, boards_of
@@ -200,8 +198,4 @@ class Contest:
 
 def version() -> str:
     """The release, and a hash of what judges, agents and games come from."""
-    digest = hashlib.sha256()
-    root = files("toprope.techniques.debate.mnist")
-    for name in PLAYED_BY:
-        digest.update(root.joinpath(name).read_bytes())
-    return f"{__version__}+{digest.hexdigest()[:16]}"
+    return code_version("toprope.techniques.debate.mnist", PLAYED_BY)
