@@ -8,6 +8,7 @@ from toprope.techniques.debate.protocols.best_of import BestOf, Persuasion
 from toprope.techniques.debate.protocols.consultancy import Consultancy
 from toprope.techniques.debate.protocols.critique_of import CritiqueOf
 from toprope.techniques.debate.protocols.debate import Debate
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Players
 from toprope.techniques.debate.questions import Question
 
@@ -24,12 +25,16 @@ def test_a_name_is_a_game_with_the_settings_that_it_knows():
 
 
 def test_a_variant_is_the_same_game_with_other_debaters():
-    plain, persuasion = debater(says), Persuasion(Believing())
-    one, best, mended = arms(["debate", "debate_best_of_4", "debate_critique_of_2"], Rules())
-    assert one.game == best.game == mended.game
-    assert one.debater(plain, persuasion) is plain
-    assert best.debater(plain, persuasion) == BestOf(plain, persuasion, 4)
-    assert mended.debater(plain, persuasion) == CritiqueOf(plain, persuasion, 2)
+    plain, rater, reader = debater(says), Believing(), Believing()
+    names = ["debate", "debate_best_of_4", "debate_critique_of_2", "debate_quotes_1"]
+    games = arms(names, Rules())
+    assert len({arm.game for arm in games}) == 1
+    assert [arm.debater(plain, rater, reader) for arm in games] == [
+        plain,
+        BestOf(plain, Persuasion(rater), 4),
+        CritiqueOf(plain, Persuasion(rater), 2),
+        Quoting(plain, reader, 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,7 @@ def test_a_variant_is_the_same_game_with_other_debaters():
         (["debate", "debate"], "'debate' is there twice"),
         (["debate_best_of_1"], "the best of 1 is the protocol 'debate' itself"),
         (["debate_critique_of_0"], "give 1 critique or more"),
+        (["debate_quotes_0"], "give 1 quote or more"),
         (["expert_best_of_2"], "nobody makes a speech in expert"),
     ],
 )  # fmt: skip

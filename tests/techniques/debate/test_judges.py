@@ -11,7 +11,7 @@ from toprope.models.chat import Reply
 from toprope.techniques.debate import judges
 from toprope.techniques.debate.judges import ASKED, Asked, Hearing, LocalJudge, prompt, verdict_of
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.transcript import Seating, Turn
+from toprope.techniques.debate.transcript import Seating, Turn, rotations
 
 from .playing import PASSAGE, QUESTION
 
@@ -119,6 +119,27 @@ def test_a_local_judge_gives_the_probabilities_of_the_answers_own_words(tiny_mod
         assert found.answer == int(np.argmax(expected))
     ways = {LocalJudge(tiny_model, by).fingerprint for by in ("letters", "answers")}
     assert len(ways) == 2
+
+
+def test_seatings_that_ask_alike_are_read_once(tiny_model, monkeypatch):
+    read: list[int] = []
+    usual = type(tiny_model).option_probs
+
+    def counted(self, prompts, options, **more):
+        read.append(len(prompts))
+        return usual(self, prompts, options, **more)
+
+    monkeypatch.setattr(type(tiny_model), "option_probs", counted)
+    other = replace(QUESTION, text="Who built it?")
+    alike = [Hearing(one, order) for one in (QUESTION, other) for order in rotations(one)]
+    judge = LocalJudge(tiny_model, "answers")
+
+    async def ask():
+        return await asyncio.gather(*map(judge, alike))
+
+    found = asyncio.run(ask())
+    assert (sum(read), len(found)) == (2, 4)
+    assert found[0] == found[1] != found[2] == found[3]
 
 
 @pytest.mark.parametrize("by", ["letters", "answers"])

@@ -94,6 +94,15 @@ def test_who_rates_speeches_needs_room_for_them_too(fitted, tiny_folder: Path):
         fitted("debate_best_of_2", **rated)
 
 
+def test_who_quotes_needs_a_passage(fitted, tmp_path: Path):
+    questions, _ = fitted("debate_quotes_1", questions="passages?words=200")
+    assert len(questions) == 3
+    path = tmp_path / "bare.jsonl"
+    path.write_text('{"question": "Which?", "options": ["one", "other"], "answer": "one"}\n')
+    with pytest.raises(UserError, match=r"in 'debate_quotes_1' .* question '\S+' has none: leave"):
+        fitted("debate_quotes_1", questions=f"file:{path}?options=options")
+
+
 def test_a_base_model_may_judge_by_letters_and_not_speak(base_model, roomy_folder, tmp_path: Path):
     lab, name = Lab(tmp_path), str(roomy_folder)
     lab._models["base"] = base_model

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,25 @@ def test_variants_meet_each_other_and_give_a_slope(run, tmp_path: Path):
     assert len({turn.by for turn in crossed[0].turns}) == 2
     # Drafts and their ratings cost: two speeches and two ratings for each of 4 turns, a verdict.
     assert rows["debate_best_of_2", "accuracy"].cost.calls == 10 * (4 * 4 + 1)
+
+
+def test_what_was_read_for_quotes_is_kept_for_another_judge(
+    tmp_path: Path, towers: str, judge: Believing, monkeypatch
+):
+    reader = Believing(believes)
+
+    def cast(lab, arms, parts) -> Cast:
+        heard = replace(judge, name=parts.overseer, fingerprint=parts.overseer)
+        return Cast(parts, heard, heard, Scripted(says), None, {}, {}, reader)
+
+    monkeypatch.setattr("toprope.techniques.debate.study.make_cast", cast)
+    protocols = ["consultancy_quotes_1", "debate_quotes_1"]
+    fields = {**MODELS, "questions": towers, "resamples": 1000, "protocols": protocols}
+    for overseer in ("fake/one", "fake/other"):
+        study = make_study("debate", {**fields, "overseer": overseer})
+        rows = by_name(list(study.run(Lab(tmp_path))))
+        assert rows["debate_quotes_1", "unverified_quotes_rate"].value == 0
+    assert len(reader.heard) == len({hearing.question.passage for hearing in reader.heard})
 
 
 def test_verdicts_without_an_answer_are_counted_and_bounded(run, judge: Believing, monkeypatch):

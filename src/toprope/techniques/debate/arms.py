@@ -1,7 +1,7 @@
 """The protocols by the names under which a study has them, and the games that these are.
 
-`debate`, `consultancy`, ...; with `_best_of_N` or `_critique_of_N` behind it, the same game with
-debaters that say the most persuasive of N things, such as `debate_best_of_4`.
+`debate`, `consultancy`, ...; with `_best_of_N`, `_critique_of_N` or `_quotes_N` behind it, the same
+game with debaters that choose what they say, such as `debate_best_of_4`.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Literal
 
 from toprope.errors import UserError, unknown
 from toprope.techniques.debate.debaters import Debater
+from toprope.techniques.debate.judges import Judge
 from toprope.techniques.debate.protocols.best_of import BestOf, Persuasion
 from toprope.techniques.debate.protocols.blind import Blind
 from toprope.techniques.debate.protocols.consultancy import Consultancy
@@ -21,6 +22,7 @@ from toprope.techniques.debate.protocols.debate import Debate
 from toprope.techniques.debate.protocols.expert import Expert
 from toprope.techniques.debate.protocols.propaganda import Propaganda
 from toprope.techniques.debate.protocols.prover_estimator import ProverEstimator
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Game
 
 BLIND, EXPERT = "blind", "expert"
@@ -151,7 +153,15 @@ VARIANTS: Mapping[str, tuple[str, str]] = {
         "debate_critique_of_2.",
         "Khan et al. 2024, arXiv 2402.06782",
     ),
+    "quotes": (
+        "Each speech is the N sentences of the passage that most support its answer, as the "
+        "debater's model reads each alone; as debate_quotes_1.",
+        "Perez et al. 2019, arXiv 1909.05863",
+    ),
 }
+
+RATED = ("best_of", "critique_of")
+"""Variants that say what a rater finds most persuasive."""
 
 WITHOUT_SPEECHES = (*CONTROLS, "prover_estimator")
 """Kinds of which there are no variants."""
@@ -182,16 +192,33 @@ class Arm:
     def about(self) -> Kind:
         return KINDS[self.kind]
 
-    def debater(self, plain: Debater, persuasion: Persuasion) -> Debater:
+    @property
+    def is_rated(self) -> bool:
+        """Whether somebody says which of several speeches is the most persuasive."""
+        return self.variant in RATED
+
+    @property
+    def is_quoting(self) -> bool:
+        """Whether debaters say sentences of the passage."""
+        return self.variant == "quotes"
+
+    def debater(self, plain: Debater, rater: Judge, reader: Judge | None) -> Debater:
         """Who debates in it.
 
         Args:
-            persuasion: who says which of several speeches is best.
+            rater: who says which of several speeches is best.
+            reader: who says which sentences support an answer, where speeches are quotes.
         """
-        if not self.variant:
-            return plain
-        make = BestOf if self.variant == "best_of" else CritiqueOf
-        return make(plain, persuasion, self.n)
+        match self.variant:
+            case "best_of":
+                return BestOf(plain, Persuasion(rater), self.n)
+            case "critique_of":
+                return CritiqueOf(plain, Persuasion(rater), self.n)
+            case "quotes":
+                assert reader is not None
+                return Quoting(plain, reader, self.n)
+            case _:
+                return plain
 
 
 def arms(names: Sequence[str], rules: Rules) -> list[Arm]:
@@ -222,7 +249,8 @@ def _arm(name: str, rules: Rules) -> Arm:
             f"'{name}': the best of {n} is the protocol '{kind}' itself: give 2 or more"
         )
     if variant and n < 1:
-        raise UserError(f"'{name}': give 1 critique or more")
+        what = "critique" if variant == "critique_of" else "quote"
+        raise UserError(f"'{name}': give 1 {what} or more")
     return Arm(name, kind, KINDS[kind].make(rules), variant, n)
 
 

@@ -13,9 +13,8 @@ from toprope.models.chat import Chat, is_served
 from toprope.techniques.debate.arms import Arm
 from toprope.techniques.debate.debaters import ChatDebater, Debater
 from toprope.techniques.debate.judges import ChatJudge, Judge, LocalJudge
-from toprope.techniques.debate.protocols.best_of import Persuasion
 from toprope.techniques.debate.protocols.stage import Players
-from toprope.techniques.debate.remembering import Remembering
+from toprope.techniques.debate.remembering import Remembering, RememberingJudge
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel
@@ -54,6 +53,8 @@ class Cast:
 
     Attributes:
         debater: of every side; None where nobody debates.
+        reader: the debaters' model as one that reads sentences of a passage; None where nobody
+            says them.
         asker: the judge as one who asks and checks steps; None where it does neither.
         chats, locals: the models behind them, by their names.
     """
@@ -65,6 +66,7 @@ class Cast:
     asker: Debater | None
     chats: Mapping[str, Chat]
     locals: Mapping[str, LocalModel]
+    reader: Judge | None = None
 
     def players(self, arm: Arm, sides: Sequence[Arm] = ()) -> Players:
         """The players of an arm's game.
@@ -75,7 +77,7 @@ class Cast:
         return Players(
             self.judge,
             tuple(
-                side.debater(self.debater, Persuasion(self.rater))
+                side.debater(self.debater, self.rater, self.reader)
                 for side in sides or (arm,)
                 if self.debater and not side.is_control
             ),
@@ -84,8 +86,12 @@ class Cast:
         )
 
     def remembering(self, journal: Journal) -> Self:
-        """The same players, with a debater whose turns are kept."""
-        return replace(self, debater=self.debater and Remembering(self.debater, journal))
+        """The same players, with a debater whose turns are kept, and what it reads for them."""
+        return replace(
+            self,
+            debater=self.debater and Remembering(self.debater, journal),
+            reader=self.reader and RememberingJudge(self.reader, journal),
+        )
 
 
 def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
@@ -121,8 +127,9 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
         return ChatDebater(chat(name, why), *settings)
 
     made = judge(parts.overseer, parts.judging)
-    rater = parts.rater if parts.rater and any(arm.variant for arm in arms) else ""
+    rater = parts.rater if parts.rater and any(arm.is_rated for arm in arms) else ""
     speaking = next((arm.name for arm in arms if not arm.is_control), None)
+    quoting = any(arm.is_quoting for arm in arms)
     asking = next((arm.name for arm in arms if _needs_asker(arm, parts.asks)), None)
     return Cast(
         parts,
@@ -132,7 +139,14 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
         speaker(parts.overseer, f"a judge that asks is needed for {asking}") if asking else None,
         chats,
         locals,
+        judge(parts.target, reading_of(parts.target)) if quoting else None,
     )
+
+
+def reading_of(name: str) -> Judging:
+    """How a model says which answer a sentence supports: by the answers' words where it's local,
+    since by letters a small one says the same of every sentence."""
+    return "chat" if is_served(name) else "answers"
 
 
 def judging_of(name: str) -> Judging:

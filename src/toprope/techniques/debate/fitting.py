@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log
 
+from toprope.data.sentences import sentences
 from toprope.errors import UserError
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.sets import QuestionSet
@@ -79,7 +80,7 @@ def shortened(question: Question, *, count: Count, room: int) -> str:
     pieces = [
         piece
         for paragraph in re.split(r"\n\s*\n", question.passage)
-        for piece in ([paragraph] if count(paragraph) <= room else _sentences(paragraph))
+        for piece in ([paragraph] if count(paragraph) <= room else sentences(paragraph))
         if piece.strip()
     ]
     words = [_words(piece) for piece in pieces]
@@ -101,10 +102,6 @@ def _joined(pieces: Sequence[str], kept: set[int]) -> str:
         parts += [LEFT_OUT] * (i > last + 1) + [pieces[i].strip()]
         last = i
     return "\n\n".join(parts + [LEFT_OUT] * (last < len(pieces) - 1))
-
-
-def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?])\s+", text)
 
 
 def _words(text: str) -> set[str]:

@@ -101,7 +101,8 @@ class ChatJudge:
 class LocalJudge:
     """A model in this process, by the probabilities of what it may say next.
 
-    What many hearings ask at once is read in batches.
+    What many hearings ask at once is read in batches, and what several of them ask alike once: by
+    answers, a question's seatings often differ in nothing that is read.
 
     Attributes:
         by: letters: each answer's letter; answers: its own words, after a question that doesn't
@@ -130,22 +131,25 @@ class LocalJudge:
             UserError: what is to be read is longer than the model's context.
         """
         n = len(hearing.seating.shown)
-        said = letters(self.model, n) if self.by == "letters" else answers(self.model, hearing)
+        if self.by == "letters":
+            options, said = hearing.seating.shown, letters(self.model, n)
+        else:
+            options, said = range(n), answers(self.model, hearing.question)
         asked, tokens = _read_by(self.model, hearing, ASKED[self.by], said, judge=self.name)
         asking = self._asking.setdefault(n, Together(self._probabilities))
-        shown = await asking((asked, said))
-        by_option = dict(zip(hearing.seating.shown, shown, strict=True))
+        by_option = dict(zip(options, await asking((asked, said)), strict=True))
         ordered = tuple(by_option[i] for i in range(n))
         answer = max(range(n), key=ordered.__getitem__)
         return Verdict(answer, ordered, round=hearing.round, tokens=tokens)
 
     def _probabilities(self, cases: Sequence[tuple[Prompt, list[str]]]) -> list[tuple[float, ...]]:
         """Of what may be said behind each prompt."""
-        prompts, said = zip(*cases, strict=True)
+        keys = [key_of(*case) for case in cases]
+        prompts, said = zip(*dict(zip(keys, cases, strict=True)).values(), strict=True)
         length = "sum" if self.by == "letters" else "mean"
-        return [
-            tuple(map(float, row)) for row in self.model.option_probs(prompts, said, length=length)
-        ]
+        found = self.model.option_probs(prompts, said, length=length)
+        by_key = dict(zip(dict.fromkeys(keys), found, strict=True))
+        return [tuple(map(float, by_key[key])) for key in keys]
 
 
 def letter_prompt(model: LocalModel, hearing: Hearing, *, judge: str) -> tuple[Prompt, int]:
@@ -179,10 +183,10 @@ def _read_by(
     return asked, tokens
 
 
-def answers(model: LocalModel, hearing: Hearing) -> list[str]:
-    """The answers in the order that they're shown in, as they follow the prompt."""
+def answers(model: LocalModel, question: Question) -> list[str]:
+    """The answers, as they follow the prompt."""
     before = "" if model.tokenizer.chat_template else " "
-    return [f"{before}{hearing.question.options[i]}" for i in hearing.seating.shown]
+    return [f"{before}{option}" for option in question.options]
 
 
 def letters(model: LocalModel, n: int) -> list[str]:

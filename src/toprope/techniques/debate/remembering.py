@@ -1,4 +1,5 @@
-"""Turns kept as they're taken: another judge hears the same debates, and a killed game goes on."""
+"""Turns kept as they're taken, and the verdicts that they rest on, so that another judge hears the
+same debates and a killed game goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from pydantic import TypeAdapter
 
 from toprope.journal import Journal, key_of
 from toprope.techniques.debate.debaters import Debater, View
-from toprope.techniques.debate.transcript import Turn
+from toprope.techniques.debate.judges import Hearing, Judge
+from toprope.techniques.debate.transcript import Turn, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,37 @@ class Remembering:
         if turn.outcome != "lost":
             self.journal.put(key, _turns().dump_python(turn, mode="json"))
         return turn
+
+
+@dataclass(frozen=True)
+class RememberingJudge:
+    """A judge whose verdict on a hearing it has had before is the one that it gave then."""
+
+    judge: Judge
+    journal: Journal
+
+    @property
+    def name(self) -> str:
+        return self.judge.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self.judge.fingerprint
+
+    async def __call__(self, hearing: Hearing) -> Verdict:
+        key = key_of("verdict", self.judge.fingerprint, asdict(hearing))
+        kept = self.journal.get(key)
+        if kept is not None:
+            return _verdicts().validate_python(kept)
+        verdict = await self.judge(hearing)
+        if verdict.outcome != "lost":
+            self.journal.put(key, _verdicts().dump_python(verdict, mode="json"))
+        return verdict
+
+
+@cache
+def _verdicts() -> TypeAdapter[Verdict]:
+    return TypeAdapter(Verdict)
 
 
 @cache

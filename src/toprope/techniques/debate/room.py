@@ -17,6 +17,7 @@ from toprope.techniques.debate.arms import EXPERT, Arm, Rules
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.fitting import fitted
 from toprope.techniques.debate.judges import Asked, longest_prompt
+from toprope.techniques.debate.protocols.quoting import quotable
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.sets import QuestionSet
 
@@ -41,15 +42,17 @@ def with_room(
             then reads the same.
 
     Raises:
-        UserError: without `split`, a passage is too long, and by how much; or turns alone are.
+        UserError: without `split`, a passage is too long, and by how much; or turns alone are; or
+            there's none where debaters say sentences of it.
     """
+    _check_quotable(questions.questions, arms)
     parts = cast.parts
     spoken = [arm for arm in arms if not arm.is_control]
     judge_says = parts.judge_tokens if parts.judging == "chat" else 1
     heard = max((_turns(arm, questions, rules) for arm in spoken), default=0)
     asks = parts.max_tokens if cast.asker else 0
     _room(cast, parts.overseer, questions.questions, heard, max(judge_says, asks))
-    if parts.rater and any(arm.variant for arm in arms):
+    if parts.rater and any(arm.is_rated for arm in arms):
         _room(cast, parts.rater, questions.questions, heard, 1)
     if any(arm.kind == EXPERT for arm in arms):
         room = _room(cast, parts.overseer, questions.questions, 0, judge_says)
@@ -61,6 +64,16 @@ def with_room(
         room = _room(cast, parts.target, questions.questions, turns, parts.max_tokens, judges=False)
         questions = _fitted(questions, cast, parts.target, room, split)
     return questions
+
+
+def _check_quotable(questions: Sequence[Question], arms: Sequence[Arm]) -> None:
+    quoting = next((arm.name for arm in arms if arm.is_quoting), None)
+    without = next((one.id for one in questions if not quotable(one)), None)
+    if quoting and without is not None:
+        raise UserError(
+            f"in '{quoting}' debaters say sentences of the passage, and question '{without}' has "
+            "none: leave the protocol out, or take questions with passages"
+        )
 
 
 def _fitted(

@@ -53,7 +53,8 @@ class Debate(TextStudy):
     protocols: tuple[str, ...] = Field(
         default=("blind", "expert", "consultancy", "debate"),
         min_length=1,
-        description=f"{', '.join(KINDS)}; with _best_of_N or _critique_of_N, as debate_best_of_4",
+        description=f"{', '.join(KINDS)}; with _best_of_N, _critique_of_N or _quotes_N, as "
+        "debate_best_of_4",
     )
     headline: str | None = Field(
         default=None,
@@ -99,7 +100,7 @@ class Debate(TextStudy):
     )
     cross_play: bool = Field(
         default=True,
-        description="whether variants of debate (best_of, critique_of) also meet each other, for "
+        description="whether variants of debate (best_of, quotes, ...) also meet each other, for "
         "their ratings",
     )
     depth: int = Field(

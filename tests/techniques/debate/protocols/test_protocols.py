@@ -1,5 +1,8 @@
 """Protocols: who speaks when, who sees what, and whom the judge hears."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from toprope.errors import UserError
@@ -14,6 +17,7 @@ from toprope.techniques.debate.protocols.cross_examination import CrossExaminati
 from toprope.techniques.debate.protocols.debate import Debate
 from toprope.techniques.debate.protocols.expert import Expert
 from toprope.techniques.debate.protocols.propaganda import Propaganda
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Players
 from toprope.techniques.debate.transcript import Seating
 
@@ -212,3 +216,45 @@ def test_critique_of_n_says_the_best_mended_or_the_draft():
         mended = CritiqueOf(debater(says), persuasion, n)
         found = play(Propaganda(), seating, Players(Believing(), (mended,)))
         assert [(turn.text, turn.kind) for turn in found.turns] == [(text, "speech")]
+
+
+LONGER = replace(QUESTION, passage=f"{PASSAGE} In 1925 it was painted. Painters like heights.")
+
+
+def reading(hearing: Hearing) -> tuple[float, float]:
+    """By the year in the one sentence that it reads, and a little by any year."""
+    text = hearing.question.passage
+    return (0.9, 0.1) if "1889" in text else (0.2, 0.8) if "1925" in text else (0.5, 0.5)
+
+
+def test_who_quotes_says_the_sentences_that_most_support_its_answer():
+    judge, reader = Believing(), Believing(reading)
+    quoting = Quoting(debater(speech), reader)
+    found = play(Debate(rounds=2), STRAIGHT, Players(judge, (quoting,)), LONGER)
+    assert [turn.text for turn in found.turns] == [
+        "The answer is In 1889. <v_quote>The tower was built in 1889.</v_quote>",
+        "The answer is In 1925. <v_quote>In 1925 it was painted.</v_quote>",
+        "The answer is In 1889. <v_quote>Its architect lived in the south of the city.</v_quote>",
+        "The answer is In 1925. <v_quote>Its architect lived in the south of the city.</v_quote>",
+    ]
+    assert {(turn.verified, turn.unverified, turn.calls) for turn in found.turns} == {(1, 0, 4)}
+    assert found.turns[0].by == "scripted (quotes 1)"
+    assert [len(hearing.turns) for hearing in reader.heard] == [0] * 4, "each sentence read once"
+    assert all(hearing.question.passage == "" for hearing in judge.heard)
+
+
+def test_several_quotes_stand_in_the_passages_order_until_there_are_no_more():
+    seating = Seating((0, 1), (1,), 1)
+    quoting = Quoting(debater(speech), Believing(reading), 3)
+    found = play(Consultancy(rounds=2), seating, Players(Believing(), (quoting,)), LONGER)
+    said = [re.findall(r"<v_quote>(\w+ \w+)", turn.text) for turn in found.turns]
+    assert said == [["Its architect", "In 1925", "Painters like"], ["The tower"]]
+    two = Quoting(debater(speech), Believing(reading), 2).fingerprint
+    assert quoting.fingerprint != two
+
+
+def test_who_quotes_bets_and_chooses_in_its_own_words():
+    quoting = Quoting(debater(speech), Believing(reading))
+    game = Debate(rounds=1, bets=True)
+    found = play(game, STRAIGHT, Players(Believing(), (quoting,)))
+    assert [turn.private.bet for turn in found.turns if turn.kind == "bet"] == [70, 71]

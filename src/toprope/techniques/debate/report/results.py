@@ -18,7 +18,7 @@ from toprope.report.text import (
     in_words,
     level_name,
 )
-from toprope.techniques.debate.arms import CONTROLS
+from toprope.techniques.debate.arms import CONTROLS, VARIANTS
 
 HEADLINE = "headline"
 DEBIASED = "debiased_"
@@ -136,9 +136,12 @@ def verdict_on(row: Evidence) -> str:
     return "not clear of zero: this run doesn't show a difference"
 
 
+_ARM = re.compile(rf"(\w+?)(?:_({'|'.join(VARIANTS)})_(\d+))?")
+
+
 def arm_name(arm: str) -> str:
     """ "debate_best_of_4" -> "Debate, best of 4"."""
-    kind, variant, n = re.fullmatch(r"(\w+?)(?:_(best_of|critique_of)_(\d+))?", arm or "_").groups()  # pyright: ignore[reportOptionalMemberAccess]
+    kind, variant, n = _ARM.fullmatch(arm or "_").groups()  # pyright: ignore[reportOptionalMemberAccess]
     name = capitalised(in_words(kind)).replace("Prover estimator", "Prover and estimator")
     return f"{name}, {in_words(variant)} {n}" if variant else name
 
