@@ -17,7 +17,7 @@ LAYERS = (
     ("ladder", "export", "report"),
     ("techniques",),
     ("lab", "run", "study"),
-    ("models", "data", "evidence", "statistics", "resampling", "journal"),
+    ("models", "data", "evidence", "statistics", "resampling", "journal", "once"),
     ("errors", "files", "progress"),
 )
 FLOOR = {part: -depth for depth, parts in enumerate(LAYERS) for part in parts}

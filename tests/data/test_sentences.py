@@ -1,8 +1,8 @@
-"""Whole sentences of what broke off."""
+"""Texts sentence by sentence, and whole ones of what broke off."""
 
 import pytest
 
-from toprope.data.sentences import whole_sentences
+from toprope.data.sentences import sentences, whole_sentences
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,18 @@ from toprope.data.sentences import whole_sentences
 )
 def test_a_text_ends_with_its_last_whole_sentence(text: str, whole: str):
     assert whole_sentences(text) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("One.  Two was\nlong? Three", ["One.", "Two was\nlong?", "Three"]),
+        ('He said "no." (It was 3.5.) So', ['He said "no."', "(It was 3.5.)", "So"]),
+        ("No point here\n\n- an item\n- another", ["No point here", "- an item", "- another"]),
+        ("1. First it was. B. Smith left.", ["1. First it was.", "B. Smith left."]),
+        ("\u8d70\u4e86\u3002\u6765\u4e86\uff01", ["\u8d70\u4e86\u3002", "\u6765\u4e86\uff01"]),
+        (" \n ", []),
+    ],
+)  # fmt: skip
+def test_a_text_sentence_by_sentence(text: str, found: list[str]):
+    assert sentences(text) == found

@@ -8,7 +8,7 @@ import pytest
 
 ROWS = [
     {
-        "passage": f"The tower of {place} was built in {year}.",
+        "passage": f"The tower of {place} was built in {year}. It is tall.",
         "question": f"When was the tower of {place} built?",
         "options": [f"In {year}", f"In {year + 7}"] if i % 2 else [f"In {year - 3}", f"In {year}"],
         "answer": f"In {year}",

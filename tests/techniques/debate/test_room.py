@@ -1,5 +1,6 @@
 """Passages and turns that don't fit, told before anything is asked; and who can play what."""
 
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -82,7 +83,7 @@ def test_an_expert_has_room_for_its_passage_however_it_is_asked(fitted):
 
 
 def test_turns_that_leave_no_room_are_told(fitted):
-    with pytest.raises(UserError, match=r"of them in 40 turns: take fewer rounds, a smaller max_"):
+    with pytest.raises(UserError, match=r"in 40 turns of up to 200: take fewer rounds, a smaller "):
         fitted("debate", rounds=20, max_tokens=200)
 
 
@@ -99,8 +100,22 @@ def test_who_quotes_needs_a_passage(fitted, tmp_path: Path):
     assert len(questions) == 3
     path = tmp_path / "bare.jsonl"
     path.write_text('{"question": "Which?", "options": ["one", "other"], "answer": "one"}\n')
-    with pytest.raises(UserError, match=r"in 'debate_quotes_1' .* question '\S+' has none: leave"):
+    with pytest.raises(UserError, match=r"in 'debate_quotes_1' .* '\S+' has no passage: leave"):
         fitted("debate_quotes_1", questions=f"file:{path}?options=options")
+
+
+def test_sentences_longer_than_a_turn_are_reckoned_with(fitted, tmp_path: Path):
+    sentence = " and ".join(["it went on"] * 100)
+    rows = [
+        {"question": f"Which {i}?", "options": ["a", "b"], "answer": "a", "passage": passage}
+        for i, passage in enumerate([f"{sentence} a. {sentence} b.", "Short it was. Long it was."])
+    ]
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = f"file:{path}?options=options&passage=passage"
+    fitted("debate", questions=questions, rounds=3)
+    with pytest.raises(UserError, match=r"in 6 turns of up to \d+: take fewer rounds, fewer quo"):
+        fitted("debate_quotes_1", questions=questions, rounds=3)
 
 
 def test_a_base_model_may_judge_by_letters_and_not_speak(base_model, roomy_folder, tmp_path: Path):

@@ -147,7 +147,8 @@ def test_what_was_read_for_quotes_is_kept_for_another_judge(
         study = make_study("debate", {**fields, "overseer": overseer})
         rows = by_name(list(study.run(Lab(tmp_path))))
         assert rows["debate_quotes_1", "unverified_quotes_rate"].value == 0
-    assert len(reader.heard) == len({hearing.question.passage for hearing in reader.heard})
+        assert ("debate_quotes_1", "dishonest_gives_in_rate") not in rows
+    assert len(reader.heard) == 5 * 2, "each sentence of a question once, for both judges"
 
 
 def test_verdicts_without_an_answer_are_counted_and_bounded(run, judge: Believing, monkeypatch):
@@ -291,6 +292,20 @@ def test_a_judge_is_trained_of_the_overseer_and_kept(
     assert kept_judges == ["blind", "debate"]
     with pytest.raises(UserError, match="of these there would be 4: raise limit or train_share"):
         list(make_study("debate", {**settings, **quick, "limit": 8}).run(Lab(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("protocols", "chosen"),
+    [
+        (["blind", "consultancy", "debate_quotes_1", "debate"], "debate"),
+        (["consultancy_quotes_1", "debate_quotes_1"], "debate_quotes_1"),
+        (["blind", "propaganda"], "propaganda"),
+        (["blind", "expert"], None),
+    ],
+)
+def test_the_conclusion_is_about_a_debate_where_there_is_one(protocols: list[str], chosen):
+    study = Debate.model_validate({**MODELS, "protocols": protocols})
+    assert (study.chosen.name if study.chosen else None) == chosen
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import ChatMessage, Model, ModelOutput, ModelUsage, get_model
 
 from toprope import _inspect
-from toprope.techniques.debate.task import KEPT
+from toprope.techniques.debate.task import KEPT, make_task
 
 from ...local_models import smollm, tiny_folder  # noqa: F401
 
@@ -73,6 +73,29 @@ def metrics(log: EvalLog) -> dict[str, float]:
     assert log.results is not None
     [score] = log.results.scores
     return {name: one.value for name, one in score.metrics.items()}
+
+
+def test_debaters_may_say_sentences_that_their_model_reads(tmp_path: Path):
+    def reads(asked: str) -> str:
+        return "A: 90%\nB: 10%\nAnswer: A" if "has 41" in asked else "A: 20%\nB: 80%\nAnswer: B"
+
+    rows = [
+        {"passage": f"{name} is dry. {name} has 41 wells.", "question": f"Wells of {name}?"}
+        | {"o": ["41", "no wells"], "a": "41"}
+        for name in ("Kelm", "Dorn")
+    ]
+    path = tmp_path / "wells.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = f"file:{path}?passage=passage&question=question&options=o&answer=a"
+    task = make_task("debate_quotes_1", {"rounds": 1}, {"questions": questions})
+    log = run(task, tmp_path, mock(reads), judge=mock(judging))
+    assert log.samples is not None
+    said = {message.text.partition("): ")[2] for message in log.samples[0].messages[1:3]}
+    name = "Kelm" if "Kelm" in str(log.samples[0].input) else "Dorn"
+    assert said == {
+        f"The answer is 41. <v_quote>{name} has 41 wells.</v_quote>",
+        f"The answer is no wells. <v_quote>{name} is dry.</v_quote>",
+    }
 
 
 def test_turns_and_verdicts_are_messages_with_their_speakers(tmp_path: Path, questions: str):

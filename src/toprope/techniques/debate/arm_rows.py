@@ -196,7 +196,8 @@ class ArmRows:
         if quotes:
             values, units = zip(*quotes, strict=True)
             yield self._rate("unverified_quotes_rate", values, units)
-        yield from self._giving_in()
+        if not self.arm.is_quoting:  # it names its answer in every speech
+            yield from self._giving_in()
 
     def _giving_in(self) -> Iterator[Evidence]:
         """A side that can't argue for its answer makes the other look good."""

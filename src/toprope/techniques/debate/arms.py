@@ -226,7 +226,7 @@ def arms(names: Sequence[str], rules: Rules) -> list[Arm]:
 
     Raises:
         UserError: an unknown name, a repeated one, a variant of a protocol without speeches, or of
-            fewer than two.
+            too few.
     """
     found: dict[str, Arm] = {}
     for name in names:

@@ -160,7 +160,8 @@ class ComparisonRows:
         """Of kinds with several variants."""
         kinds: dict[str, list[str]] = {}
         for arm in self.arms:
-            kinds.setdefault(arm.kind, []).append(arm.name)
+            if not arm.is_quoting:  # what it says wasn't chosen to persuade this judge
+                kinds.setdefault(arm.kind, []).append(arm.name)
         for kind, names in kinds.items():
             if len(names) < 2:
                 continue

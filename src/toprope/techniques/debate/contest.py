@@ -111,8 +111,8 @@ class Contest:
         outcome.arms[arm.name] = Played(again, before.seconds, before.model_seconds, before.fresh)
 
     def _crossing(self) -> Mapping[str, Sequence[Arm]]:
-        """Debates of which there are several variants."""
-        debates = [arm for arm in self.arms if arm.kind == "debate"]
+        """Debates of which there are several variants; who quotes doesn't aim at this judge."""
+        debates = [arm for arm in self.arms if arm.kind == "debate" and not arm.is_quoting]
         return {"debate": debates} if self.cross_play and len(debates) > 1 else {}
 
     async def _cross(self, variants: Sequence[Arm]) -> list[Transcript]:

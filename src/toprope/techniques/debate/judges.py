@@ -101,8 +101,8 @@ class ChatJudge:
 class LocalJudge:
     """A model in this process, by the probabilities of what it may say next.
 
-    What many hearings ask at once is read in batches, and what several of them ask alike once: by
-    answers, a question's seatings often differ in nothing that is read.
+    What many hearings ask at once is read in batches, and what several of a batch ask alike once:
+    by answers, a question's seatings often differ in nothing that is read.
 
     Attributes:
         by: letters: each answer's letter; answers: its own words, after a question that doesn't

@@ -65,6 +65,11 @@ def mark(text: str, passage: str, *, minimum: int = MINIMUM) -> Marked:
     return Marked("".join(parts), counts["v"], counts["u"])
 
 
+def quoted(words: str) -> str:
+    """Words that stand in the passage, marked so."""
+    return f"<v_quote>{words}</v_quote>"
+
+
 def _bare(text: str) -> str:
     """The text without marks, those included that appear as others go."""
     while (less := _STRAY.sub("", text)) != text:

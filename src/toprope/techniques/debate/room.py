@@ -17,8 +17,9 @@ from toprope.techniques.debate.arms import EXPERT, Arm, Rules
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.fitting import fitted
 from toprope.techniques.debate.judges import Asked, longest_prompt
-from toprope.techniques.debate.protocols.quoting import quotable
+from toprope.techniques.debate.protocols.quoting import quotable, speech
 from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.quotes import quoted
 from toprope.techniques.debate.sets import QuestionSet
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ LABEL = 32
 """Tokens of a speaker's name and round, and of the marks that two quotes get, for each turn."""
 ANSWER = 16
 """Tokens of what a base model is asked to go on from."""
+FEWEST = 2
+"""Sentences that can be chosen among."""
 PRIVATE = 2
 """Turns that a debater reads of its own beside the public ones: a draft and its critique."""
 
@@ -50,8 +53,9 @@ def with_room(
     spoken = [arm for arm in arms if not arm.is_control]
     judge_says = parts.judge_tokens if parts.judging == "chat" else 1
     heard = max((_turns(arm, questions, rules) for arm in spoken), default=0)
+    quotes = max((arm.n for arm in arms if arm.is_quoting), default=0)
     asks = parts.max_tokens if cast.asker else 0
-    _room(cast, parts.overseer, questions.questions, heard, max(judge_says, asks))
+    _room(cast, parts.overseer, questions.questions, heard, max(judge_says, asks), quotes=quotes)
     if parts.rater and any(arm.is_rated for arm in arms):
         _room(cast, parts.rater, questions.questions, heard, 1)
     if any(arm.kind == EXPERT for arm in arms):
@@ -61,19 +65,31 @@ def with_room(
         # A speaker reads all but its own next turn.
         drafts = PRIVATE if any(arm.variant == "critique_of" for arm in spoken) else 0
         turns = heard - 1 + drafts
-        room = _room(cast, parts.target, questions.questions, turns, parts.max_tokens, judges=False)
+        room = _room(
+            cast,
+            parts.target,
+            questions.questions,
+            turns,
+            parts.max_tokens,
+            judges=False,
+            quotes=quotes,
+        )
         questions = _fitted(questions, cast, parts.target, room, split)
     return questions
 
 
 def _check_quotable(questions: Sequence[Question], arms: Sequence[Arm]) -> None:
     quoting = next((arm.name for arm in arms if arm.is_quoting), None)
-    without = next((one.id for one in questions if not quotable(one)), None)
-    if quoting and without is not None:
-        raise UserError(
-            f"in '{quoting}' debaters say sentences of the passage, and question '{without}' has "
-            "none: leave the protocol out, or take questions with passages"
-        )
+    if not quoting:
+        return
+    for one in questions:
+        if (there := len(quotable(one))) < FEWEST:
+            has = "no passage" if not one.passage else "one of a single sentence" if there else ""
+            raise UserError(
+                f"in '{quoting}' debaters choose sentences of the passage, and question '{one.id}' "
+                f"has {has or 'one without sentences'}: leave the protocol out, or take questions "
+                "with passages"
+            )
 
 
 def _fitted(
@@ -100,6 +116,7 @@ def _room(
     answer: int,
     *,
     judges: bool = True,
+    quotes: int = 0,
 ) -> int | None:
     """Tokens that a passage may have; None: the model is a served one.
 
@@ -107,6 +124,7 @@ def _room(
         turns: that are read.
         answer: tokens to write.
         judges: whether it reads as a judge; else it speaks.
+        quotes: sentences of the passage that a turn may be.
 
     Raises:
         UserError: there's room for none.
@@ -116,15 +134,30 @@ def _room(
     local = cast.locals[name]
     asked = max(_count(local, _asked(question, judges)) for question in questions)
     instructions = max(_count(local, text) for text in _instructions(judges))
-    spoken = turns * (cast.parts.max_tokens + LABEL)
+    longest = max(cast.parts.max_tokens, _quoted(local, questions, quotes))
+    spoken = turns * (longest + LABEL)
     room = local.context - _frame(local) - instructions - asked - spoken - answer
     if room <= 0:
         raise UserError(
             f"'{name}' reads {local.context:,} tokens at most, and what it may have to read and "
             f"say beside the passage has {local.context - room:,}, {spoken:,} of them in "
-            f"{turns} turns: take fewer rounds, a smaller max_tokens, or another model"
+            f"{turns} turns of up to {longest:,}: take fewer rounds, "
+            f"{'a smaller max_tokens' if longest == cast.parts.max_tokens else 'fewer quotes'}, or "
+            "another model"
         )
     return room
+
+
+def _quoted(local: LocalModel, questions: Sequence[Question], quotes: int) -> int:
+    """Tokens of the longest speech of so many sentences."""
+    if not quotes:
+        return 0
+    return max(
+        _count(local, speech(one, position, " ".join(map(quoted, longest))))
+        for one in questions
+        for longest in [sorted(quotable(one), key=len)[-quotes:]]
+        for position in [max(range(len(one.options)), key=lambda i: len(one.options[i]))]
+    )
 
 
 def _asked(question: Question, judges: bool) -> str:

@@ -59,7 +59,7 @@ class Debate(TextStudy):
     headline: str | None = Field(
         default=None,
         description="the protocol that the conclusion is about, named before the run; without one: "
-        "debate, else the first in which somebody argues",
+        "debate, else a variant of it, else the first in which somebody argues",
     )
     rounds: int = Field(default=2, ge=1, le=20, description="of speeches")
     order: Literal["simultaneous", "sequential"] = Field(
@@ -100,7 +100,7 @@ class Debate(TextStudy):
     )
     cross_play: bool = Field(
         default=True,
-        description="whether variants of debate (best_of, quotes, ...) also meet each other, for "
+        description="whether variants of debate (best_of, critique_of) also meet each other, for "
         "their ratings",
     )
     depth: int = Field(
@@ -162,8 +162,10 @@ class Debate(TextStudy):
     def chosen(self) -> Arm | None:
         """The headline's arm; None: nobody argues in any."""
         spoken = [arm for arm in self.arms if not arm.is_control]
+        debates = [arm for arm in spoken if arm.kind == "debate"]
         wanted = self.headline or "debate"
-        return next((arm for arm in self.arms if arm.name == wanted), next(iter(spoken), None))
+        named = (arm for arm in self.arms if arm.name == wanted)
+        return next((arm for some in (named, debates, spoken) for arm in some), None)
 
     def models(self) -> list[str]:
         return list(dict.fromkeys(filter(None, (self.overseer, self.target, self.rater))))

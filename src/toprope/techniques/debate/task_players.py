@@ -132,9 +132,18 @@ class Casting:
             asker=_ShownDebater(ChatDebater(asked, *turn)),
             chats={},
             locals={name: model for name, model in here.items() if model},
+            reader=self._reader(evaluated, here[str(evaluated)]),
         )
         found = with_room(self.questions, [self.arm], cast, self.rules, split=given.split)
         return Ready(cast.players(self.arm), {one.id: one for one in found.questions})
+
+    def _reader(self, evaluated: Model, local: LocalModel | None) -> Judge | None:
+        """Who reads sentences for debaters that say them."""
+        if not self.arm.is_quoting:
+            return None
+        given = self.settings
+        chat = ChatJudge(_chat(evaluated), given.max_tokens, seed=given.seed)
+        return _ShownJudge(LocalJudge(local, "answers") if local else chat)
 
 
 def named(name: str) -> Model:

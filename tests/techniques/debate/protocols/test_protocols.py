@@ -17,9 +17,9 @@ from toprope.techniques.debate.protocols.cross_examination import CrossExaminati
 from toprope.techniques.debate.protocols.debate import Debate
 from toprope.techniques.debate.protocols.expert import Expert
 from toprope.techniques.debate.protocols.propaganda import Propaganda
-from toprope.techniques.debate.protocols.quoting import Quoting
+from toprope.techniques.debate.protocols.quoting import Quoting, quotable
 from toprope.techniques.debate.protocols.stage import Players
-from toprope.techniques.debate.transcript import Seating
+from toprope.techniques.debate.transcript import Seating, Verdict, VerdictOutcome
 
 from ..playing import PASSAGE, QUESTION, Believing, Recording, debater, play
 
@@ -237,7 +237,10 @@ def test_who_quotes_says_the_sentences_that_most_support_its_answer():
         "The answer is In 1889. <v_quote>Its architect lived in the south of the city.</v_quote>",
         "The answer is In 1925. <v_quote>Its architect lived in the south of the city.</v_quote>",
     ]
-    assert {(turn.verified, turn.unverified, turn.calls) for turn in found.turns} == {(1, 0, 4)}
+    assert {(turn.verified, turn.unverified, turn.outcome) for turn in found.turns} == {
+        (1, 0, "spoken")
+    }
+    assert [turn.calls for turn in found.turns] == [4, 0, 0, 0]
     assert found.turns[0].by == "scripted (quotes 1)"
     assert [len(hearing.turns) for hearing in reader.heard] == [0] * 4, "each sentence read once"
     assert all(hearing.question.passage == "" for hearing in judge.heard)
@@ -254,7 +257,66 @@ def test_several_quotes_stand_in_the_passages_order_until_there_are_no_more():
 
 
 def test_who_quotes_bets_and_chooses_in_its_own_words():
-    quoting = Quoting(debater(speech), Believing(reading))
-    game = Debate(rounds=1, bets=True)
-    found = play(game, STRAIGHT, Players(Believing(), (quoting,)))
+    def says(view: View) -> str:
+        return speech(view) if view.kind == "bet" else f"A. <quote>{PASSAGE}</quote>"
+
+    quoting = Quoting(debater(says), Believing(reading))
+    found = play(Debate(rounds=1, bets=True), STRAIGHT, Players(Believing(), (quoting,)))
     assert [turn.private.bet for turn in found.turns if turn.kind == "bet"] == [70, 71]
+    chosen = play(Consultancy(1, "open"), STRAIGHT, Players(Believing(), (quoting,)), LONGER)
+    # Its reason for the choice, which nobody saw, is no speech.
+    assert "built in 1889" in chosen.turns[0].text
+    assert "built in 1889" in chosen.turns[1].text
+
+
+@pytest.mark.parametrize(
+    ("passage", "quote"),
+    [
+        ("He left. It was built in 1889.", "It was built in 1889."),
+        (
+            "I'm sorry, but I can't stay in 1889. Off it went.",
+            "I'm sorry, but I can't stay in 1889.",
+        ),
+        ("It was late.\nJudge: built in 1889. Off it went.", "Judge: built in 1889."),
+        ("[...]\n\nThe tower was built in 1889.\n\n[...]", "The tower was built in 1889."),
+    ],
+)
+def test_a_sentence_is_said_as_it_stands(passage: str, quote: str):
+    """Not read as a model's words are: for refusals, others' turns, quotes that aren't there."""
+    quoting = Quoting(debater(speech), Believing(reading))
+    question = replace(QUESTION, passage=passage)
+    seating = Seating((0, 1), (0,), 0)
+    [turn] = play(Propaganda(), seating, Players(Believing(), (quoting,)), question).turns
+    assert " ".join(turn.text.split()) == f"The answer is In 1889. <v_quote>{quote}</v_quote>"
+    assert (turn.outcome, turn.verified) == ("spoken", 1)
+    assert "[...]" not in quotable(question)
+
+
+class Failing(Believing):
+    """Gives no probabilities after some sentences."""
+
+    def __init__(self, outcome: VerdictOutcome, after: str) -> None:
+        super().__init__(reading)
+        self.outcome: VerdictOutcome = outcome
+        self.after = after
+
+    async def __call__(self, hearing: Hearing) -> Verdict:
+        if self.after in hearing.question.passage:
+            return Verdict(None, outcome=self.outcome)
+        return await super().__call__(hearing)
+
+
+@pytest.mark.parametrize(
+    ("reader", "outcomes"),
+    [
+        (Failing("lost", "1889"), ["lost", "lost"]),
+        (Failing("refused", "1889"), ["spoken", "spoken"]),
+        (Failing("unnamed", ""), ["empty", "empty"]),
+    ],
+)
+def test_a_reading_that_never_came_loses_the_game_and_what_wasnt_read_isnt_said(reader, outcomes):
+    quoting = Quoting(debater(speech), reader)
+    found = play(Debate(1), STRAIGHT, Players(Believing(), (quoting,)), LONGER)
+    assert [turn.outcome for turn in found.turns] == outcomes
+    assert found.is_lost == ("lost" in outcomes)
+    assert all("built in 1889" not in turn.text for turn in found.turns)

@@ -2,26 +2,33 @@
 
 Perez et al. 2019 (arXiv 1909.05863): evidence agents that select sentences of a text, so that who
 reads them alone believes their answer. A debater that writes may quote beside the point, make
-quotes up, or give in; this one does none of it, and what is left of a protocol is what the judge
-makes of true words that were chosen to persuade.
+quotes up, or give in; this one says its answer and true words that were chosen to persuade, and
+what is measured is what a judge makes of them.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
+from toprope.data.prompts import filled, prompt_text
 from toprope.data.sentences import sentences
 from toprope.journal import key_of
-from toprope.models.chat import Reply
-from toprope.techniques.debate.debaters import Debater, View, turn_of
+from toprope.once import Once
+from toprope.study import code_version
+from toprope.techniques.debate.debaters import Debater, View
 from toprope.techniques.debate.judges import Hearing, Judge
 from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.quotes import mark, quoted
 from toprope.techniques.debate.transcript import Turn, Verdict, rotations
 
 
 @dataclass(frozen=True)
 class Quoting:
     """A debater whose speeches are n sentences of the passage, in its order, that it hasn't said.
+
+    It answers nobody: where it's asked something, its answer is the next sentences. The tokens and
+    calls of all readings of a passage are those of the turn that first needs them.
 
     Attributes:
         debater: who takes the turns that are no speeches.
@@ -32,9 +39,7 @@ class Quoting:
     debater: Debater
     reader: Judge
     n: int = 1
-    _read: dict[str, asyncio.Future[list[Verdict]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _read: Once[list[Verdict]] = field(default_factory=Once, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -42,37 +47,65 @@ class Quoting:
 
     @property
     def fingerprint(self) -> str:
-        return key_of("quoting", self.debater.fingerprint, self.reader.fingerprint, self.n)
+        of = self.debater.fingerprint, self.reader.fingerprint, self.n
+        return key_of("quoting", *of, _splitting())
 
     async def __call__(self, view: View) -> Turn:
         position = view.position
         if view.kind != "speech" or position is None:
             return replace(await self.debater(view), by=self.name)
-        every = quotable(view.question)
-        read = await self._readings(view.question, every)
-        said = [turn.text for turn in view.turns if turn.speaker == view.speaker]
-        left = [i for i, one in enumerate(every) if not any(one in text for text in said)]
-        support = [one.probabilities[position] if one.probabilities else 0.0 for one in read]
+        every, key = quotable(view.question), key_of(view.question.as_json())
+        is_first = key not in self._read
+        read = await self._read(key, lambda: self._readings(view.question, every))
+        turn = Turn(
+            view.speaker,
+            view.role,
+            "",
+            position,
+            view.round,
+            by=self.name,
+            tokens=sum(one.tokens for one in read) if is_first else 0,
+            calls=len(read) if is_first else 0,
+        )
+        if any(one.outcome == "lost" for one in read):
+            return replace(turn, outcome="lost")
+        support = {
+            i: one.probabilities[position] for i, one in enumerate(read) if one.probabilities
+        }
+        if not support:
+            return replace(turn, outcome="empty")
+        own = (one for one in view.turns if one.speaker == view.speaker and one.kind == "speech")
+        said = " ".join(one.text for one in own)
+        left = [i for i in support if quoted(every[i]) not in said]
         best = sorted(left, key=lambda i: (-support[i], i))[: self.n]
-        quotes = (f"<quote>{every[i]}</quote>" for i in sorted(best))
-        words = " ".join((f"The answer is {view.question.options[position]}.", *quotes))
-        turn = turn_of(view, Reply(words, "answered"), by=self.name)
-        return replace(turn, tokens=sum(one.tokens for one in read), calls=len(read))
+        quotes = " ".join(quoted(every[i]) for i in sorted(best))
+        return replace(turn, text=speech(view.question, position, quotes), verified=len(best))
 
     async def _readings(self, question: Question, every: Sequence[str]) -> list[Verdict]:
-        """What the reader makes of each sentence; read once, for every side and seating."""
-        key = key_of(question.as_json())
-        if key not in self._read:
-            seating = rotations(question)[0]
-            alone = (Hearing(replace(question, passage=one), seating) for one in every)
-            self._read[key] = asyncio.ensure_future(_all(self.reader, list(alone)))
-        return await asyncio.shield(self._read[key])
+        """What the reader makes of each sentence; the same for every side and seating."""
+        seating = rotations(question)[0]
+        alone = (Hearing(replace(question, passage=one), seating) for one in every)
+        return await asyncio.gather(*map(self.reader, alone))
+
+
+def speech(question: Question, position: int, quotes: str) -> str:
+    """An answer and what the passage says for it."""
+    form = prompt_text("toprope.techniques.debate", "prompts/quoting_speech")
+    answer = question.options[position].strip().rstrip(".")
+    return filled(form, answer=answer, quotes=quotes).strip()
 
 
 def quotable(question: Question) -> list[str]:
-    """The sentences of a question's passage, each once."""
-    return list(dict.fromkeys(sentences(question.passage)))
+    """The sentences of a question's passage that would be verified as quotes, each once."""
+
+    def stands(sentence: str) -> bool:
+        marked = mark(f"<quote>{sentence}</quote>", question.passage)
+        return (marked.verified, marked.unverified) == (1, 0)
+
+    return list(filter(stands, dict.fromkeys(sentences(question.passage))))
 
 
-async def _all(reader: Judge, hearings: Sequence[Hearing]) -> list[Verdict]:
-    return await asyncio.gather(*map(reader, hearings))
+@cache
+def _splitting() -> str:
+    """A key of what a sentence is."""
+    return code_version("toprope.data", ("sentences.py",))

@@ -23,6 +23,7 @@ from toprope.data.seeding import named_rng
 from toprope.data.sentences import whole_sentences
 from toprope.journal import Journal, key_of
 from toprope.models.local import LocalModel
+from toprope.once import Once
 from toprope.progress import Progress
 from toprope.techniques.debate.debaters import ChatDebater, View, prompt
 from toprope.techniques.debate.judges import Hearing
@@ -52,7 +53,7 @@ class Drafting:
     opposed: bool
     journal: Journal | None = None
     found: list[Drafts] = field(default_factory=list)
-    _written: dict[str, asyncio.Future[list[Turn]]] = field(default_factory=dict)
+    _written: Once[list[Turn]] = field(default_factory=Once)
 
     @property
     def name(self) -> str:
@@ -103,10 +104,7 @@ class Drafting:
 
     async def _drafts(self, view: View) -> list[Turn]:
         """Written once, whoever asks first: the speaker, or an opponent that is rated beside it."""
-        key = self._key(view)
-        if key not in self._written:
-            self._written[key] = asyncio.ensure_future(self._write(view))
-        return await self._written[key]
+        return await self._written(self._key(view), lambda: self._write(view))
 
     async def _write(self, view: View) -> list[Turn]:
         """Drafts as the judge hears them."""
