@@ -73,3 +73,11 @@ def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):
 
 def test_without_a_passage_nothing_is_verified():
     assert mark("<quote>built in 1889</quote>", "").unverified == 1
+
+
+@pytest.mark.parametrize("number", ["1", "142", "9", "1,1", "14"])
+def test_a_part_of_a_number_is_no_quote(number: str):
+    passage = f"Kelm counted sheep: {{}} of them, {number} in the fold."
+    said = f"<quote>counted sheep: {number}</quote>"
+    assert mark(said, passage.format(number)).verified == 1
+    assert mark(said, passage.format("1,142.9")).verified == 0

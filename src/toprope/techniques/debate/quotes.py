@@ -50,7 +50,7 @@ def mark(text: str, passage: str, *, minimum: int = MINIMUM) -> Marked:
         is_tagged = quote[1] is not None
         inside = _bare(quote[1] if is_tagged else quote[2]).strip()
         plain = _plain(inside).strip(_AROUND)
-        stands = len(plain) >= minimum and _holds(source, plain)
+        stands = len(plain) >= minimum and holds(source, plain)
         if not is_tagged and not (stands and len(plain.split()) >= WORDS):
             return quote[0]
         kind = "v" if stands else "u"
@@ -77,9 +77,10 @@ def _bare(text: str) -> str:
     return text
 
 
-def _holds(source: str, words: str) -> bool:
-    """Whether the words stand there whole: 4 isn't in 40."""
-    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", source) is not None
+def holds(text: str, words: str) -> bool:
+    """Whether the words stand there whole: 14 isn't in 140, in 1,142 or in 14.5."""
+    whole = rf"(?<!\w)(?<!\d[.,]){re.escape(words)}(?!\w)(?![.,]\d)"
+    return re.search(whole, text) is not None
 
 
 def _plain(text: str) -> str:

@@ -1,11 +1,11 @@
 """What became of turns and verdicts: cut, empty, refused, lost, unnamed; of quotes; who gave in."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.quotes import holds
 from toprope.techniques.debate.transcript import Transcript, Turn
 
 
@@ -47,11 +47,6 @@ def gives_in(question: Question, turn: Turn) -> bool:
     """Whether a speaker names another answer, word for word, and not the one that it argues for."""
     if turn.position is None:
         return False
-    named = [_names(turn.text, option) for option in question.options]
+    said = turn.text.casefold()
+    named = [holds(said, option.strip().casefold()) for option in question.options]
     return not named[turn.position] and any(named)
-
-
-def _names(text: str, option: str) -> bool:
-    """14 isn't named by 1,142 or 140, nor by 14.5."""
-    found = rf"(?<![\w])(?<!\d[.,]){re.escape(option.strip())}(?!\w)(?![.,]\d)"
-    return re.search(found, text, re.I) is not None
