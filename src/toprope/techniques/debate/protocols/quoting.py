@@ -74,8 +74,7 @@ class Quoting:
         }
         if not support:
             return replace(turn, outcome="empty")
-        own = (one for one in view.turns if one.speaker == view.speaker and one.kind == "speech")
-        said = " ".join(one.text for one in own)
+        said = " ".join(one.text for one in view.turns if one.speaker == view.speaker)
         left = [i for i in support if quoted(every[i]) not in said]
         best = sorted(left, key=lambda i: (-support[i], i))[: self.n]
         quotes = " ".join(quoted(every[i]) for i in sorted(best))
