@@ -30,6 +30,8 @@ def test_a_text_ends_with_its_last_whole_sentence(text: str, whole: str):
         ("No point here\n\n- an item\n- another", ["No point here", "- an item", "- another"]),
         ("1. First it was. B. Smith left.", ["1. First it was.", "B. Smith left."]),
         ("\u8d70\u4e86\u3002\u6765\u4e86\uff01", ["\u8d70\u4e86\u3002", "\u6765\u4e86\uff01"]),
+        ("It is 8+5=13\nx=13\nSo 2x=26\n\nA: 26", ["It is 8+5=13", "x=13", "So 2x=26", "A: 26"]),
+        ("A man\nof Kelm\nSmith by name.", ["A man\nof Kelm\nSmith by name."]),
         (" \n ", []),
     ],
 )  # fmt: skip

@@ -29,8 +29,6 @@ LABEL = 32
 """Tokens of a speaker's name and round, and of the marks that two quotes get, for each turn."""
 ANSWER = 16
 """Tokens of what a base model is asked to go on from."""
-FEWEST = 2
-"""Sentences that can be chosen among."""
 PRIVATE = 2
 """Turns that a debater reads of its own beside the public ones: a draft and its critique."""
 
@@ -83,12 +81,11 @@ def _check_quotable(questions: Sequence[Question], arms: Sequence[Arm]) -> None:
     if not quoting:
         return
     for one in questions:
-        if (there := len(quotable(one))) < FEWEST:
-            has = "no passage" if not one.passage else "one of a single sentence" if there else ""
+        if not quotable(one):
             raise UserError(
-                f"in '{quoting}' debaters choose sentences of the passage, and question '{one.id}' "
-                f"has {has or 'one without sentences'}: leave the protocol out, or take questions "
-                "with passages"
+                f"in '{quoting}' debaters say sentences of the passage, and question '{one.id}' "
+                f"has {'one without any' if one.passage else 'no passage'}: leave the protocol "
+                "out, or take questions with passages"
             )
 
 
