@@ -145,10 +145,11 @@ class LocalJudge:
     def _probabilities(self, cases: Sequence[tuple[Prompt, list[str]]]) -> list[tuple[float, ...]]:
         """Of what may be said behind each prompt."""
         keys = [key_of(*case) for case in cases]
-        prompts, said = zip(*dict(zip(keys, cases, strict=True)).values(), strict=True)
+        unlike = dict(zip(keys, cases, strict=True))
+        prompts, said = zip(*unlike.values(), strict=True)
         length = "sum" if self.by == "letters" else "mean"
         found = self.model.option_probs(prompts, said, length=length)
-        by_key = dict(zip(dict.fromkeys(keys), found, strict=True))
+        by_key = dict(zip(unlike, found, strict=True))
         return [tuple(map(float, by_key[key])) for key in keys]
 
 

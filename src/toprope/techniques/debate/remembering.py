@@ -3,8 +3,10 @@ same debates and a killed game goes on."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
@@ -12,6 +14,8 @@ from toprope.journal import Journal, key_of
 from toprope.techniques.debate.debaters import Debater, View
 from toprope.techniques.debate.judges import Hearing, Judge
 from toprope.techniques.debate.transcript import Turn, Verdict
+
+Kept = TypeVar("Kept", Turn, Verdict)
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,7 @@ class Remembering:
 
     async def __call__(self, view: View) -> Turn:
         key = key_of("turn", self.debater.fingerprint, asdict(view))
-        kept = self.journal.get(key)
-        if kept is not None:
-            return _turns().validate_python(kept)
-        turn = await self.debater(view)
-        if turn.outcome != "lost":
-            self.journal.put(key, _turns().dump_python(turn, mode="json"))
-        return turn
+        return await _remembered(Turn, self.journal, key, lambda: self.debater(view))
 
 
 @dataclass(frozen=True)
@@ -57,20 +55,23 @@ class RememberingJudge:
 
     async def __call__(self, hearing: Hearing) -> Verdict:
         key = key_of("verdict", self.judge.fingerprint, asdict(hearing))
-        kept = self.journal.get(key)
-        if kept is not None:
-            return _verdicts().validate_python(kept)
-        verdict = await self.judge(hearing)
-        if verdict.outcome != "lost":
-            self.journal.put(key, _verdicts().dump_python(verdict, mode="json"))
-        return verdict
+        return await _remembered(Verdict, self.journal, key, lambda: self.judge(hearing))
+
+
+async def _remembered(
+    kind: type[Kept], journal: Journal, key: str, take: Callable[[], Awaitable[Kept]]
+) -> Kept:
+    """What the journal has under the key, or what is taken now; kept unless it never came."""
+    form = _form(kind)
+    kept = journal.get(key)
+    if kept is not None:
+        return form.validate_python(kept)
+    taken = await take()
+    if taken.outcome != "lost":
+        journal.put(key, form.dump_python(taken, mode="json"))
+    return taken
 
 
 @cache
-def _verdicts() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
-
-
-@cache
-def _turns() -> TypeAdapter[Turn]:
-    return TypeAdapter(Turn)
+def _form(kind: type[Kept]) -> TypeAdapter[Kept]:
+    return TypeAdapter(kind)

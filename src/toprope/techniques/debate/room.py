@@ -17,9 +17,8 @@ from toprope.techniques.debate.arms import EXPERT, Arm, Rules
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.fitting import fitted
 from toprope.techniques.debate.judges import Asked, longest_prompt
-from toprope.techniques.debate.protocols.quoting import quotable, speech
+from toprope.techniques.debate.protocols.quoting import longest_speech, quotable
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.quotes import quoted
 from toprope.techniques.debate.sets import QuestionSet
 
 if TYPE_CHECKING:
@@ -149,12 +148,7 @@ def _quoted(local: LocalModel, questions: Sequence[Question], quotes: int) -> in
     """Tokens of the longest speech of so many sentences."""
     if not quotes:
         return 0
-    return max(
-        _count(local, speech(one, position, " ".join(map(quoted, longest))))
-        for one in questions
-        for longest in [sorted(quotable(one), key=len)[-quotes:]]
-        for position in [max(range(len(one.options)), key=lambda i: len(one.options[i]))]
-    )
+    return max(_count(local, longest_speech(one, quotes)) for one in questions)
 
 
 def _asked(question: Question, judges: bool) -> str:

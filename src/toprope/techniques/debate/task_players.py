@@ -105,12 +105,9 @@ class Casting:
                 f"-T judging={judging} needs the probabilities of next words, and '{judge}' gives "
                 "none: take -T judging=chat, or toprope/NAME as the judge"
             )
-        asked = _chat(judge)
-        said = _ShownJudge(
-            LocalJudge(local, judging)
-            if local and judging != "chat"
-            else ChatJudge(asked, given.max_tokens, seed=given.seed)
-        )
+        asked, speaks = _chat(judge), _chat(evaluated)
+        said = self._judge(asked, local, judging)
+        reader = here[str(evaluated)]
         turn = given.words, given.max_tokens, given.temperature, given.seed
         cast = Cast(
             Parts(
@@ -128,22 +125,22 @@ class Casting:
             ),
             judge=said,
             rater=said,
-            debater=_ShownDebater(ChatDebater(_chat(evaluated), *turn)),
+            debater=_ShownDebater(ChatDebater(speaks, *turn)),
             asker=_ShownDebater(ChatDebater(asked, *turn)),
             chats={},
             locals={name: model for name, model in here.items() if model},
-            reader=self._reader(evaluated, here[str(evaluated)]),
+            reader=self._judge(speaks, reader, "answers" if reader else "chat")
+            if self.arm.is_quoting
+            else None,
         )
         found = with_room(self.questions, [self.arm], cast, self.rules, split=given.split)
         return Ready(cast.players(self.arm), {one.id: one for one in found.questions})
 
-    def _reader(self, evaluated: Model, local: LocalModel | None) -> Judge | None:
-        """Who reads sentences for debaters that say them."""
-        if not self.arm.is_quoting:
-            return None
-        given = self.settings
-        chat = ChatJudge(_chat(evaluated), given.max_tokens, seed=given.seed)
-        return _ShownJudge(LocalJudge(local, "answers") if local else chat)
+    def _judge(self, chat: Chat, local: LocalModel | None, by: Judging) -> Judge:
+        """A model as one that judges, or reads sentences."""
+        if local and by != "chat":
+            return _ShownJudge(LocalJudge(local, by))
+        return _ShownJudge(ChatJudge(chat, self.settings.max_tokens, seed=self.settings.seed))
 
 
 def named(name: str) -> Model:

@@ -9,7 +9,7 @@ what is measured is what a judge makes of them.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from toprope.data.prompts import filled, prompt_text
 from toprope.data.sentences import sentences
@@ -77,8 +77,8 @@ class Quoting:
         said = " ".join(one.text for one in view.turns if one.speaker == view.speaker)
         left = [i for i in support if quoted(every[i]) not in said]
         best = sorted(left, key=lambda i: (-support[i], i))[: self.n]
-        quotes = " ".join(quoted(every[i]) for i in sorted(best))
-        return replace(turn, text=speech(view.question, position, quotes), verified=len(best))
+        words = speech(view.question, position, [every[i] for i in sorted(best)])
+        return replace(turn, text=words, verified=len(best))
 
     async def _readings(self, question: Question, every: Sequence[str]) -> list[Verdict]:
         """What the reader makes of each sentence; the same for every side and seating."""
@@ -87,21 +87,28 @@ class Quoting:
         return await asyncio.gather(*map(self.reader, alone))
 
 
-def speech(question: Question, position: int, quotes: str) -> str:
+def speech(question: Question, position: int, quotes: Sequence[str]) -> str:
     """An answer and what the passage says for it."""
     form = prompt_text("toprope.techniques.debate", "prompts/quoting_speech")
     answer = question.options[position].strip().rstrip(".")
-    return filled(form, answer=answer, quotes=quotes).strip()
+    return filled(form, answer=answer, quotes=" ".join(map(quoted, quotes))).strip()
 
 
-def quotable(question: Question) -> list[str]:
+def longest_speech(question: Question, n: int) -> str:
+    """Of n sentences."""
+    position = max(range(len(question.options)), key=lambda i: len(question.options[i]))
+    return speech(question, position, sorted(quotable(question), key=len)[-n:])
+
+
+@lru_cache(maxsize=1000)
+def quotable(question: Question) -> tuple[str, ...]:
     """The sentences of a question's passage that would be verified as quotes, each once."""
 
     def stands(sentence: str) -> bool:
         marked = mark(f"<quote>{sentence}</quote>", question.passage)
         return (marked.verified, marked.unverified) == (1, 0)
 
-    return list(filter(stands, dict.fromkeys(sentences(question.passage))))
+    return tuple(filter(stands, dict.fromkeys(sentences(question.passage))))
 
 
 @cache
