@@ -2,7 +2,8 @@
 
 The layers are peft's. An adapted layer stands in for the base's layer only while its adapter is
 active. At any other time the base's modules are the very ones that were loaded, so that one base
-carries any number of adapters and doesn't notice them. Training is in `finetune.py`.
+carries any number of adapters and doesn't notice them. Training is in `finetune.py`
+and `preferences.py`.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Lora(BaseModel):
     kept_tokens: int = Field(
         default=4096,
         ge=1,
-        description="tokens of a step whose insides are kept for the backward pass; where a "
-        "classification step has more, each pass is run a second time instead",
+        description="tokens whose insides are kept for the backward pass; where a classification "
+        "step or a pass of preferences has more, it's run a second time instead",
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps, linear")
     decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="after it")

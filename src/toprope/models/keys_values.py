@@ -1,4 +1,5 @@
-"""The name by which a model takes its cache of keys and values: transformers 5.24 changed it."""
+"""A model's cache of keys and values: its name as an argument, which transformers 5.24 changed, and
+what it keeps."""
 
 import inspect
 from typing import Any
@@ -8,3 +9,12 @@ def as_argument(module: Any, keys_values: Any) -> dict[str, Any]:
     """`module(..., **as_argument(module, keys_values))`."""
     takes = inspect.signature(module.forward).parameters
     return {"cache" if "cache" in takes else "past_key_values": keys_values}
+
+
+def keeps_every_position(cache: Any, length: int) -> bool:
+    """Whether of so many positions each stays as it is: none leaves a sliding window, and none is
+    only part of a state that is carried on."""
+    if any(cache.is_linear):
+        return False
+    windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
+    return all(length <= window for window in windows)

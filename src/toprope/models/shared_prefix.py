@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toprope.models.batching import batches, left_padded
-from toprope.models.keys_values import as_argument
+from toprope.models.keys_values import as_argument, keeps_every_position
 
 NEAR = 64
 """Prompts a group has at most: what is tried grows with it."""
@@ -177,8 +177,5 @@ def _alike(a: Sequence[int], b: Sequence[int]) -> int:
 def _can_be_split(cache: Any, prompts: Sequence[list[int]], found: Sequence[Group]) -> bool:
     """Whether the cache keeps every position as it is: padding between two parts of a prompt would
     fill a sliding window, and a state that is carried on can't leave it out."""
-    if any(cache.is_linear):
-        return False
     length = max(g.shared for g in found) + max(_rest(prompts, g) for g in found)
-    windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
-    return all(length <= window for window in windows)
+    return keeps_every_position(cache, length)

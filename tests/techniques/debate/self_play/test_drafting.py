@@ -10,9 +10,11 @@ import pytest
 
 from toprope.errors import UserError
 from toprope.journal import Journal
+from toprope.models import preferences
 from toprope.models.adapters import Lora
 from toprope.models.chat import Chat, Reply
 from toprope.models.local import LocalModel
+from toprope.models.preferences import Dpo
 from toprope.models.queue import BatchQueue
 from toprope.techniques.debate.debaters import ChatDebater
 from toprope.techniques.debate.judges import Hearing
@@ -21,7 +23,6 @@ from toprope.techniques.debate.protocols.consultancy import Consultancy
 from toprope.techniques.debate.protocols.debate import Debate
 from toprope.techniques.debate.protocols.stage import Game
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.self_play import dpo
 from toprope.techniques.debate.self_play.drafting import Drafting, collect
 from toprope.techniques.debate.self_play.pairs import Drafts, Pair, as_many, asked
 
@@ -202,13 +203,15 @@ def test_what_is_learned_begins_as_what_the_model_was_asked(
     assert found
 
     read: list[list[int]] = []
-    check = dpo._check
-    monkeypatch.setattr(
-        dpo,
-        "_check",
-        lambda base, one, row: (read.append(row["prompt_ids"]), check(base, one, row)),
-    )
-    settings = dpo.DpoSettings(lora=Lora(rank=2, epochs=1, batch_size=8))
-    dpo.train(local, [pair.preference for pair in found], settings)
+    rows = preferences._rows
+
+    def noted(*of: Any) -> list[Any]:
+        made = rows(*of)
+        read.extend(row.prompt for row in made)
+        return made
+
+    monkeypatch.setattr(preferences, "_rows", noted)
+    dpo = Dpo(lora=Lora(rank=2, epochs=1, batch_size=8))
+    local.finetune_preferences([pair.preference for pair in found], dpo)
     assert len(read) == len(found)
     assert all(ids in asked_at_play for ids in read)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from toprope.evidence import Evidence
+from toprope.models.preferences import DpoTraining
 from toprope.techniques.debate.arms import Rules, arms
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.rows import Rows
-from toprope.techniques.debate.self_play.dpo import Trained
 from toprope.techniques.debate.self_play.loop import TRAINED, UNTRAINED, Lesson, Stage
 from toprope.techniques.debate.self_play.pairs import Drafts
 from toprope.techniques.debate.self_play.rows import SelfPlayRows
@@ -69,7 +69,9 @@ def lesson() -> Lesson:
 
     some = [drafts(0, (0.2, 0.6)), drafts(1, (0.5, 0.5)), drafts(2, (0.9, 0.3)), drafts(3, ())]
     pairs = [pair for one in some if (pair := one.pair(0.1))]
-    return Lesson(some, 0.1, pairs, Trained((0.7, 0.5), (0.0, 1.0), (0.0, 0.2), 99, 1.0), Path("x"))
+    return Lesson(
+        some, 0.1, pairs, DpoTraining((0.7, 0.5), (0.0, 1.0), (0.0, 0.2), 99, 1.0), Path("x")
+    )
 
 
 @pytest.fixture(scope="module")

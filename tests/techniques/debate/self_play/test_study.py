@@ -1,6 +1,5 @@
 """The study from end to end on a tiny model, resumed, and what it says of bad input."""
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -151,8 +150,8 @@ def test_a_second_start_does_only_what_is_missing(
         trained.append((len(pairs), begin is not None))
         return actual(base, pairs, *args, begin=begin, **more)
 
-    actual = loop.train
-    monkeypatch.setattr(loop, "train", train)
+    actual = LocalModel.finetune_preferences
+    monkeypatch.setattr(LocalModel, "finetune_preferences", train)
     assert told(run(tmp_path / "run")) == told(evidence)
     assert trained == []
     last = summary["lessons"]["debate_trained_2"]
@@ -168,9 +167,7 @@ def test_a_second_start_does_only_what_is_missing(
     assert names == ["consultancy_trained_1", "debate_trained_1"]
 
 
-def test_what_can_not_be_done_is_said_first(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_can_not_be_done_is_said_first(run: Run, tmp_path: Path):
     with pytest.raises(UserError, match="served model, and the target is trained"):
         run(tmp_path, target="openai/gpt-4o")
     with pytest.raises(UserError, match="let it judge by 'chat'"):
@@ -179,6 +176,3 @@ def test_what_can_not_be_done_is_said_first(
         run(tmp_path, questions="passages?size=2")
     with pytest.raises(UserError, match="whole sentence or more: give more max_tokens than 1"):
         run(tmp_path, max_tokens=1)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install"):
-        run(tmp_path)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -25,6 +24,8 @@ from toprope.lab import Lab
 from toprope.models.adapters import ABOUT, Adapter
 from toprope.models.chat import Chat
 from toprope.models.local import LocalModel
+from toprope.models.preferences import Dpo, DpoTraining
+from toprope.study import code_version
 from toprope.techniques.debate.arms import Arm
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.debaters import ChatDebater, Debater, View
@@ -32,7 +33,6 @@ from toprope.techniques.debate.protocols.best_of import Persuasion
 from toprope.techniques.debate.protocols.debate import Debate
 from toprope.techniques.debate.protocols.stage import Players
 from toprope.techniques.debate.running import play
-from toprope.techniques.debate.self_play.dpo import DpoSettings, Trained, train
 from toprope.techniques.debate.self_play.drafting import Drafting, collect
 from toprope.techniques.debate.self_play.pairs import Drafts, Pair, as_many
 from toprope.techniques.debate.sets import QuestionSet
@@ -59,7 +59,7 @@ class Lesson:
     drafts: Sequence[Drafts]
     margin: float
     pairs: Sequence[Pair]
-    trained: Trained
+    trained: DpoTraining
     folder: Path
 
     @property
@@ -131,7 +131,7 @@ class Loop:
     training: QuestionSet
     test: QuestionSet
     journal: Journal
-    dpo: DpoSettings
+    dpo: Dpo
     n: int
     margin: float
     most: int | None
@@ -240,14 +240,14 @@ class Loop:
             )
         return [pair for one in drafts if (pair := one.pair(self.margin))]
 
-    def _train(self, arm: Arm, number: int, pairs: Sequence[Pair]) -> tuple[Trained, Path]:
+    def _train(self, arm: Arm, number: int, pairs: Sequence[Pair]) -> tuple[DpoTraining, Path]:
         """Trains the protocol's adapter once more."""
         before = self._adapters.get(arm.name)
         preferences = [pair.preference for pair in pairs]
         key = key_of(
             self._base.fingerprint,
             self.lab.precision,
-            version("trl"),
+            code_version("toprope.models", ("preferences.py", "training.py")),
             before.fingerprint if before else None,
             self.dpo.model_dump(mode="json"),
             [asdict(one) for one in preferences],
@@ -255,12 +255,12 @@ class Loop:
         folder = self.lab.artifact(*self.folder, "adapters", key[:16], ABOUT).parent
 
         def make() -> Adapter:
-            adapter, trained = train(
-                self._base, preferences, self.dpo, begin=before, progress=self.lab.show
+            adapter, trained = self._base.finetune_preferences(
+                preferences, self.dpo, begin=before, progress=self.lab.show
             )
             write_text(folder / TRAINING, json.dumps(asdict(trained)) + "\n")
             return adapter
 
         self._adapters[arm.name] = Adapter.kept(self._base, folder, make)
         told = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
-        return TypeAdapter(Trained).validate_python(told), folder
+        return TypeAdapter(DpoTraining).validate_python(told), folder

@@ -11,7 +11,7 @@ import numpy as np
 
 from toprope.errors import UserError
 from toprope.models.local import Message
-from toprope.techniques.debate.self_play.dpo import Preference
+from toprope.models.preferences import Preference
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from toprope.journal import Journal
 from toprope.lab import Lab
 from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
+from toprope.models.preferences import Dpo
 from toprope.study import code_version
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.arms import CONTROLS, Rules, arms
 from toprope.techniques.debate.casting import Parts, judging_of, make_cast
 from toprope.techniques.debate.room import with_room
 from toprope.techniques.debate.rows import Rows
-from toprope.techniques.debate.self_play.dpo import DpoSettings, check_installed
 from toprope.techniques.debate.self_play.loop import Loop, Stage
 from toprope.techniques.debate.self_play.rows import CONSULTANCY, DEBATE, SelfPlayRows
 from toprope.techniques.debate.sets import QuestionSet
@@ -118,7 +118,6 @@ class SelfPlay(TextStudy):
         return list(dict.fromkeys((self.overseer, self.target)))
 
     def run(self, lab: Lab) -> Iterator[Evidence]:
-        check_installed()
         everything = self.asked(lab)
         rules = Rules(self.rounds, self.order)
         every = arms((*CONTROLS, DEBATE, CONSULTANCY), rules)
@@ -169,8 +168,8 @@ class SelfPlay(TextStudy):
             },
         )
 
-    def _dpo(self, lab: Lab) -> DpoSettings:
-        return DpoSettings(
+    def _dpo(self, lab: Lab) -> Dpo:
+        return Dpo(
             beta=self.beta,
             imitation=self.imitation,
             lora=Lora(

@@ -1,6 +1,5 @@
-"""DPO by TRL: what it learns, on which tokens, by which loss, and what it leaves alone."""
+"""DPO: what it learns, on which tokens, by which loss, and what it leaves alone."""
 
-import importlib.util
 import math
 import pickle
 import random
@@ -12,16 +11,22 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import logsigmoid
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from toprope.errors import UserError
 from toprope.models.adapters import Adapter, Lora
 from toprope.models.local import LocalModel, Message
-from toprope.techniques.debate.self_play.dpo import (
-    DpoSettings,
-    Preference,
-    check_installed,
-    train,
-)
+from toprope.models.preferences import Dpo, Preference, _Reader, _Row, _together
+from toprope.progress import Progress
 
 NAMES = ("Paris", "Lagos", "Norway", "the rope", "twelve", "nineteen")
 
@@ -31,7 +36,7 @@ def asked(text: str) -> tuple[Message, ...]:
 
 
 PAIRS = [Preference(asked(f"Is {name} there?"), "yes, it is", "no, never") for name in NAMES]
-SETTINGS = DpoSettings(lora=Lora(rank=4, epochs=4, batch_size=4, learning_rate=1e-2))
+SETTINGS = Dpo(lora=Lora(rank=4, epochs=4, batch_size=4, learning_rate=1e-2))
 
 
 def margin(model: LocalModel, pair: Preference) -> float:
@@ -51,12 +56,9 @@ def changed(base: LocalModel, lora: Lora) -> Adapter:
 
 
 def completion_logprob(model: LocalModel, prompt: Any, answer: str) -> float:
-    """The summed log-probability of an answer as the chat template has it, by a plain pass."""
-    messages = [*prompt, {"role": "assistant", "content": answer}]
-    text = model.tokenizer.apply_chat_template(messages, tokenize=False)
-    ids = model.tokenizer(text, add_special_tokens=False).input_ids
+    """The summed log-probability of an answer and the end token, by a plain pass."""
     start = len(model.tokens(prompt))
-    assert ids[:start] == model.tokens(prompt)
+    ids = model.tokens(prompt) + model.continuation(answer) + [model.tokenizer.eos_token_id]
     logits_TV = model.module(input_ids=torch.tensor([ids])).logits[0].double()
     logs_TV = logits_TV.log_softmax(-1)
     return sum(logs_TV[t - 1, ids[t]].item() for t in range(start, len(ids)))
@@ -66,14 +68,14 @@ def test_the_chosen_answers_become_likelier_and_the_base_stays(tiny_model: Local
     before = [margin(tiny_model, pair) for pair in PAIRS]
     layers = [(name, id(part)) for name, part in tiny_model.module.named_modules()]
     forwards = tiny_model.module.forward
-    adapter, trained = train(tiny_model, PAIRS, SETTINGS)
+    adapter, trained = tiny_model.finetune_preferences(PAIRS, SETTINGS)
     assert [margin(tiny_model, pair) for pair in PAIRS] == before
     assert [(name, id(part)) for name, part in tiny_model.module.named_modules()] == layers
     assert tiny_model.module.forward == forwards
     assert not any(weight.requires_grad for weight in tiny_model.module.parameters())
     model = adapter.applied()
     assert all(margin(model, p) > b + 5 for p, b in zip(PAIRS, before, strict=True))
-    assert len(trained.losses) == 8  # 6 pairs by 4, four times over
+    assert len(trained.losses) == 6  # 6 pairs, four times over, by 4
     assert trained.losses[0] == pytest.approx(math.log(2))
     assert (trained.losses[-1] < 0.1, trained.agreed[-1]) == (True, 1.0)
     assert trained.margins[-1] > 2
@@ -84,8 +86,8 @@ def test_the_loss_is_that_of_the_paper(tiny_model: LocalModel, imitation: float)
     lora = Lora(rank=4, epochs=1, batch_size=2)
     begin = changed(tiny_model, lora)
     beta, pairs = 0.3, PAIRS[:2]
-    settings = DpoSettings(beta=beta, imitation=imitation, lora=lora)
-    _, trained = train(tiny_model, pairs, settings, begin=begin)
+    settings = Dpo(beta=beta, imitation=imitation, lora=lora)
+    _, trained = tiny_model.finetune_preferences(pairs, settings, begin=begin)
     model = begin.applied()
     gains = []
     for pair in pairs:
@@ -98,15 +100,16 @@ def test_the_loss_is_that_of_the_paper(tiny_model: LocalModel, imitation: float)
     by_hand = -logsigmoid(torch.tensor(gains)).mean().item()
     assert abs(by_hand - math.log(2)) > 0.05
     logs = [completion_logprob(model, pair.prompt, pair.chosen) for pair in pairs]
-    n = sum(len(tiny_model.continuation(pair.chosen + "<|im_end|>\n")) for pair in pairs)
-    assert trained.losses[0] == pytest.approx(by_hand - imitation * sum(logs) / n, rel=1e-3)
+    tokens = [len(tiny_model.continuation(pair.chosen)) + 1 for pair in pairs]
+    surprise = -sum(log / n for log, n in zip(logs, tokens, strict=True)) / len(pairs)
+    assert trained.losses[0] == pytest.approx(by_hand + imitation * surprise, rel=1e-3)
     assert trained.margins[0] == pytest.approx(float(np.mean(gains)), rel=1e-3)
 
 
 def test_a_step_does_not_depend_on_how_it_is_cut_into_passes(tiny_model: LocalModel):
     lora = Lora(rank=4, epochs=1, batch_size=4, learning_rate=1e-3)
     outcomes = [
-        train(tiny_model, PAIRS[:4], DpoSettings(lora=lora.model_copy(update=changes)))
+        tiny_model.finetune_preferences(PAIRS[:4], Dpo(lora=lora.model_copy(update=changes)))
         for changes in ({}, {"token_budget": 1}, {"kept_tokens": 1})
     ]
     (adapter, _), *others = outcomes
@@ -124,18 +127,18 @@ def test_it_repeats_exactly_and_leaves_global_randomness_alone(tiny_model: Local
     for draw in (random.random, np.random.random, lambda: torch.rand(1)):
         draw()  # so that it isn't as an earlier training left it
     before = state()
-    first, second = (train(tiny_model, PAIRS, SETTINGS)[0] for _ in range(2))
+    first, second = (tiny_model.finetune_preferences(PAIRS, SETTINGS)[0] for _ in range(2))
     assert state() == before
     assert first.fingerprint == second.fingerprint
     other = SETTINGS.lora.model_copy(update={"seed": 1})
-    third, _ = train(tiny_model, PAIRS, SETTINGS.model_copy(update={"lora": other}))
+    third, _ = tiny_model.finetune_preferences(PAIRS, SETTINGS.model_copy(update={"lora": other}))
     assert third.fingerprint != first.fingerprint
 
 
 def test_a_second_training_goes_on_from_the_first(tiny_model: LocalModel):
-    first, _ = train(tiny_model, PAIRS, SETTINGS)
+    first, _ = tiny_model.finetune_preferences(PAIRS, SETTINGS)
     before = first.fingerprint
-    second, trained = train(tiny_model, PAIRS, SETTINGS, begin=first)
+    second, trained = tiny_model.finetune_preferences(PAIRS, SETTINGS, begin=first)
     assert first.fingerprint == before
     assert trained.margins[0] > 2  # relative to the model as it came
     assert margin(second.applied(), PAIRS[0]) > margin(first.applied(), PAIRS[0])
@@ -143,73 +146,88 @@ def test_a_second_training_goes_on_from_the_first(tiny_model: LocalModel):
 
 def test_half_precision_weights_are_trained_in_full(tiny_folder: Path):
     half = LocalModel.load(str(tiny_folder), device="cpu", dtype=torch.bfloat16)
-    adapter, trained = train(half, PAIRS, SETTINGS)
+    adapter, trained = half.finetune_preferences(PAIRS, SETTINGS)
     assert all(weight.dtype == torch.float32 for weight in adapter.weights().values())
     assert half.module.dtype == torch.bfloat16
     assert trained.losses[-1] < 0.2
 
 
-def test_nothing_is_written_sent_or_shown(
-    tiny_model: LocalModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture,
-    recwarn: pytest.WarningsRecorder,
+def test_progress_and_cost_are_told_and_a_prompt_is_read_once(
+    tiny_model: LocalModel, counting_progress
 ):
-    import trl.trainer.base_trainer
-
-    sent: list[Any] = []
-    telling = trl.trainer.base_trainer, "send_telemetry", lambda **told: sent.append(told)
-    monkeypatch.setattr(*telling, raising=False)  # older ones have none
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.chdir(tmp_path)
-    train(tiny_model, PAIRS, SETTINGS)
-    assert not sent
-    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
-    assert capfd.readouterr() == ("", "")
-    assert not recwarn.list
-
-
-def test_progress_and_cost_are_told(tiny_model: LocalModel, counting_progress):
     before = tiny_model.tokens_read
-    train(tiny_model, PAIRS, SETTINGS, progress=counting_progress)
-    assert (counting_progress.done, counting_progress.total) == (8, 8)
-    read = sum(
-        len(tiny_model.tokens(pair.prompt)) + len(tiny_model.continuation(answer))
+    _, trained = tiny_model.finetune_preferences(PAIRS, SETTINGS, progress=counting_progress)
+    once = sum(
+        len(tiny_model.tokens(pair.prompt))
+        + sum(len(tiny_model.continuation(one)) + 1 for one in (pair.chosen, pair.rejected))
         for pair in PAIRS
-        for answer in (pair.chosen, pair.rejected)
     )
-    assert tiny_model.tokens_read - before == 4 * 2 * read
+    # By the reference, and in four epochs, whose progress is shown last.
+    assert trained.tokens == tiny_model.tokens_read - before == 5 * once
+    assert counting_progress.done == counting_progress.total == 4 * once
 
 
-def test_a_template_that_hides_the_prompt_from_training_is_an_error(tiny_model: LocalModel):
-    import copy
+SHAPE: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "pad_token_id": 0,
+}
+SMALL_MISTRAL: dict[str, Any] = {**SHAPE, "intermediate_size": 32, "num_key_value_heads": 1}
+STATE: dict[str, Any] = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2}
+KINDS: dict[str, tuple[Any, Any, bool]] = {
+    "gpt2": (GPT2LMHeadModel, GPT2Config(**SHAPE, n_positions=64), True),
+    "mistral": (MistralForCausalLM, MistralConfig(**SMALL_MISTRAL, sliding_window=64), True),
+    "mistral, short window": (
+        MistralForCausalLM,
+        MistralConfig(**SMALL_MISTRAL, sliding_window=12),
+        False,
+    ),
+    "bloom, which takes no positions": (BloomForCausalLM, BloomConfig(**SHAPE), False),
+    "mamba, which carries a state": (MambaForCausalLM, MambaConfig(**STATE, state_size=4), False),
+}
 
-    tokenizer = copy.deepcopy(tiny_model.tokenizer)
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        "<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\nnow: {% endif %}"
-    )
-    other = replace(tiny_model, tokenizer=tokenizer)
-    with pytest.raises(UserError, match="shows a prompt otherwise"):
-        train(other, PAIRS, SETTINGS)
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_answers_are_read_in_one_row_as_each_by_itself(tiny_model: LocalModel, kind: str):
+    make, config, together = KINDS[kind]
+    torch.manual_seed(0)
+    module = make(config).eval()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.mul_(4)  # so that the words matter
+    base = replace(tiny_model, module=module)
+    rows = [
+        _Row(list(range(1, 16)), [[20, 21, 22], [23, 24]]),
+        _Row(list(range(2, 20)), [[30], [31, 32, 33, 34]]),
+    ]
+    assert _together(base, rows) == together
+    by_hand = torch.empty(2, 2)
+    for n, row in enumerate(rows):
+        for k, answer in enumerate(row.answers):
+            with torch.no_grad():
+                logs_TV = module(torch.tensor([row.prompt + answer])).logits[0].log_softmax(-1)
+            start = len(row.prompt)
+            each = [logs_TV[start + t - 1, one] for t, one in enumerate(answer)]
+            by_hand[n, k] = torch.stack(each).sum()
+    found = _Reader(base, Lora(), together).reference(rows, Progress(quiet=True))
+    torch.testing.assert_close(found, by_hand, atol=1e-3, rtol=1e-4)
+    if kind == "mistral, short window":
+        wrong = _Reader(base, Lora(), together=True).reference(rows, Progress(quiet=True))
+        assert (wrong - by_hand).abs().max() > 0.1, "the window changes nothing here"
 
 
 def test_what_can_not_be_trained_is_an_error(
     tiny_model: LocalModel, base_model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ):
     with pytest.raises(UserError, match="at least one pair"):
-        train(tiny_model, [], SETTINGS)
+        tiny_model.finetune_preferences([], SETTINGS)
     with pytest.raises(UserError, match="no chat template"):
-        train(base_model, PAIRS, SETTINGS)
+        base_model.finetune_preferences(PAIRS, SETTINGS)
     wild = SETTINGS.lora.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 1e30})
     with pytest.raises(UserError, match=r"diverged at step .* lower learning_rate"):
-        train(tiny_model, PAIRS, SETTINGS.model_copy(update={"lora": wild}))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'toprope\[self-play\]'"):
-        check_installed()
+        tiny_model.finetune_preferences(PAIRS, SETTINGS.model_copy(update={"lora": wild}))
 
 
 @pytest.mark.model
@@ -219,8 +237,8 @@ def test_a_real_model_prefers_what_was_chosen(smollm: LocalModel):
         for name in ("Paris", "rope", "glass", "Norway", "tea", "iron")
     ]
     before = [margin(smollm, pair) for pair in pairs]
-    settings = DpoSettings(lora=Lora(rank=8, epochs=2, batch_size=3, learning_rate=2e-4))
-    adapter, trained = train(smollm, pairs, settings)
+    settings = Dpo(lora=Lora(rank=8, epochs=2, batch_size=3, learning_rate=2e-4))
+    adapter, trained = smollm.finetune_preferences(pairs, settings)
     model = adapter.applied()
     assert all(margin(model, p) > b + 1 for p, b in zip(pairs, before, strict=True))
     assert trained.losses[-1] < trained.losses[0]
