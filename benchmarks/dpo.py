@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,10 +26,14 @@ import numpy as np
 from timing import interleaved, machine, ratios_to_the_first
 from toprope.models.adapters import Adapter, Lora, twin
 from toprope.models.local import LocalModel
-from toprope.models.preferences import Dpo, Preference
+from toprope.models.preferences import Dpo, Preference, finetune_preferences
 from toprope.techniques.debate.passages.generate import PassageSettings, passages
 
 ASKED = "{passage}\n\nQuestion: {question}\nQuote the sentence of the passage that bears on it."
+
+
+BATCH = 4
+"""Pairs of a step."""
 
 
 @click.command()
@@ -38,13 +43,15 @@ ASKED = "{passage}\n\nQuestion: {question}\nQuote the sentence of the passage th
 @click.option("--rounds", default=6, show_default=True, help="An interval takes 6 or more.")
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file for the figures.")
 def main(model: str, words: int, pairs: int, rounds: int, out: Path | None) -> None:
+    if pairs % BATCH:
+        raise click.UsageError(f"--pairs {pairs} is no multiple of {BATCH}, the pairs of a step")
     base = LocalModel.load(model)
     some = preferences(words, pairs)
-    dpo = Dpo(lora=Lora(rank=16, alpha=32, learning_rate=5e-5, batch_size=4, epochs=1))
+    dpo = Dpo(lora=Lora(rank=16, alpha=32, learning_rate=5e-5, batch_size=BATCH, epochs=1))
     losses: dict[str, list[float]] = {}
 
     def ours() -> float:
-        losses["ours"] = list(base.finetune_preferences(some, dpo)[1].losses)
+        losses["ours"] = list(finetune_preferences(base, some, dpo)[1].losses)
         return len(some)
 
     def theirs() -> float:
@@ -55,6 +62,8 @@ def main(model: str, words: int, pairs: int, rounds: int, out: Path | None) -> N
     ratio = ratios_to_the_first(rates)[0]
     result = {
         "machine": machine(),
+        "trl": version("trl"),
+        "peft": version("peft"),
         "settings": {"model": model, "words": words, "pairs": pairs},
         "pairs_per_second": {name: float(np.median(each)) for name, each in rates.items()},
         "ratio": asdict(ratio),
@@ -80,8 +89,8 @@ def preferences(words: int, n: int) -> list[Preference]:
 def by_trl(base: LocalModel, pairs: Sequence[Preference], dpo: Dpo) -> list[float]:
     """The losses of its steps."""
     from datasets import Dataset
-    from trl.trainer.dpo_config import DPOConfig
-    from trl.trainer.dpo_trainer import DPOTrainer
+    from trl.trainer.dpo_config import DPOConfig  # pyright: ignore
+    from trl.trainer.dpo_trainer import DPOTrainer  # pyright: ignore
 
     lora = dpo.lora
     with TemporaryDirectory() as scratch:

@@ -35,10 +35,10 @@ RULES = Rules(liar_first=True)
 
 @click.command()
 @click.option("--digits", required=True, help="An .npz file, IDX files or hf:OWNER/NAME.")
-@click.option("--kind", type=click.Choice(["cnn", "strided", "mlp"]), default="cnn")
+@click.option("--kind", type=click.Choice(["cnn", "strided", "mlp"]), default="strided")
 @click.option("--pixels", default=6, show_default=True)
 @click.option("--rollouts", default=10_000, show_default=True)
-@click.option("--images", default=60, show_default=True, help="Nine games each.")
+@click.option("--images", default=20, show_default=True, help="Nine games each.")
 @click.option("--plain-games", default=1, show_default=True, help="Of the plain search, a round.")
 @click.option("--steps", default=2000, show_default=True, help="Of the judge's training.")
 @click.option("--rounds", default=6, show_default=True, help="An interval takes 6 or more.")
@@ -58,6 +58,7 @@ def main(
     about = JudgeSettings.model_validate(
         {"kind": kind, "pixels": pixels, "steps": steps, "learning_rate": 1e-3}
     )
+    click.echo(f"training the judge, {steps} steps", err=True)
     judge = train_judge(training, about)
     boards = boards_of(debates, pixels=pixels)
     settings = SearchSettings(rollouts=rollouts)

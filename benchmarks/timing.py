@@ -44,8 +44,9 @@ class Ratio:
 
 def interleaved(arms: Arms, rounds: int, what: str) -> dict[str, list[float]]:
     """What each arm did in a second, round by round; every round begins with another arm."""
-    for work in arms.values():
-        work()  # the first time is for warming up
+    for name, work in arms.items():
+        click.echo(f"{what}: warming up, {name}", err=True)
+        work()
     rates: dict[str, list[float]] = {name: [] for name in arms}
     names = list(arms)
     for i in range(rounds):

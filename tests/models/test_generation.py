@@ -1,14 +1,11 @@
 """Answers: greedy as transformers decodes, sampled as the distribution says, whatever the batch."""
 
-import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from transformers import MambaConfig
 
 from toprope.errors import UserError
 from toprope.models import generation
@@ -232,20 +229,6 @@ def test_what_is_read_and_written_is_counted(tiny_model: LocalModel):
     model = replace(tiny_model)
     answers = model.generate(PROMPTS, max_tokens=5)
     assert model.tokens_read == sum(a.prompt_tokens + len(a.tokens) for a in answers)
-
-
-def test_a_batch_has_as_many_tokens_as_its_keys_and_values_leave_room_for(tiny_model: LocalModel):
-    about = copy.deepcopy(tiny_model.module.config)
-    module = SimpleNamespace(config=about, dtype=torch.float32)
-    # Twice (keys, values) 24 layers of 2 heads, 64 wide, of 4 bytes: 24 KiB a token.
-    about.num_hidden_layers, about.num_key_value_heads, about.head_dim = 24, 2, 64
-    assert generation.token_budget(module) == 32_768
-    about.num_key_value_heads = 8
-    assert generation.token_budget(module) == 2**30 // (4 * 24 * 1024)
-    about.num_key_value_heads = 32
-    assert generation.token_budget(module) == 8192
-    module.config = MambaConfig()
-    assert generation.token_budget(module) == 8192
 
 
 def test_a_model_without_a_chat_template_says_so(base_model: LocalModel):

@@ -1,12 +1,12 @@
 """Probabilities of given continuations, held against plain forward passes of transformers."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
-from transformers import MambaConfig, MambaForCausalLM
+from transformers import FalconH1Config, FalconH1ForCausalLM, MambaConfig, MambaForCausalLM
 
 from toprope.errors import UserError
 from toprope.models.local import LocalModel
@@ -151,11 +151,28 @@ def test_the_vocabularys_head_reads_states_in_one_piece(tiny_model: LocalModel):
     assert all(pieces)
 
 
-def test_a_model_that_carries_a_state_reads_every_row_whole():
+STATE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2}
+BESIDE: dict[str, Any] = {
+    "mamba_d_ssm": 16,
+    "mamba_n_heads": 2,
+    "mamba_d_head": 8,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "config"),
+    [
+        (MambaForCausalLM, MambaConfig(**STATE, state_size=4)),
+        (FalconH1ForCausalLM, FalconH1Config(**STATE, **BESIDE)),
+    ],
+    ids=["a state", "a state beside attention"],
+)
+def test_a_model_that_carries_a_state_reads_every_row_whole(make: Any, config: Any):
     """Its state can't be shared between rows of unequal beginnings."""
     torch.manual_seed(0)
-    config = MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, state_size=4)
-    module = MambaForCausalLM(config).eval()
+    module = make(config).eval()
     prompts, options = [[5, 6, 7, 8, 9, 10], [5, 6, 7, 8, 9, 11]], [[12], [13, 14]]
     found = option_scores(module, 0, prompts, [options] * 2, length="sum", advance=lambda _: None)
     for prompt, row_O in zip(prompts, found, strict=True):

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from toprope.models import generation
 from toprope.models import queue as queue_module
 from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
@@ -32,7 +33,6 @@ class StandIn:
 
     def __init__(self) -> None:
         self.name = "stand-in"
-        self.batch_tokens = 8192
         self.module = torch.nn.Identity()
         self.batches: list[list[Request]] = []
         self.began: list[float] = []
@@ -186,8 +186,10 @@ def test_several_requests_of_one_call_come_back_in_order(queue: BatchQueue) -> N
     assert [answer.text for answer in answers] == ["0", "1", "2", "3", "4"]
 
 
-def test_a_batch_keeps_to_the_token_budget(model: StandIn, queue: BatchQueue) -> None:
-    model.batch_tokens = 8  # a call has two: its prompt, its answer
+def test_a_batch_keeps_to_the_token_budget(
+    model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)  # a call has two: its prompt, its answer
 
     assert asyncio.run(ask_many(queue, 10)) == [str(i) for i in range(10)]
     assert model.sizes == [4, 4, 2]
@@ -322,7 +324,7 @@ from toprope.models.generation import Completion, Request
 queue.LINGER_SECONDS = 0.05
 
 class Model:
-    name, module, batch_tokens = "stand-in", torch.nn.Identity(), 8192
+    name, module = "stand-in", torch.nn.Identity()
     def complete(self, requests):
         return [Completion("", [1], 1, "end") for _ in requests]
     def __del__(self):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
+from torch import Tensor, nn
 
 from toprope.errors import UserError, unknown
 
@@ -53,8 +53,8 @@ class Lora(BaseModel):
     kept_tokens: int = Field(
         default=4096,
         ge=1,
-        description="tokens whose insides are kept for the backward pass; where a classification "
-        "step or a pass of preferences has more, it's run a second time instead",
+        description="tokens whose insides are kept for the backward pass; where a step of "
+        "classification or a pass over preferences has more, it's run a second time instead",
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps, linear")
     decay: Literal["cosine", "linear", "none"] = Field(default="cosine", description="after it")
@@ -160,10 +160,7 @@ class Adapter:
                 f"than '{base.name}': load it on the model it was trained on"
             )
         adapter = cls.on(base, Lora(**about["lora"]))
-        weights = adapter.weights()
-        with torch.no_grad():
-            for name, weight in weights.items():
-                weight.copy_(tensors[name])
+        adapter._fill(tensors)
         return adapter
 
     @classmethod
@@ -233,6 +230,29 @@ class Adapter:
             digest.update(f"{name} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    def take_over(self, other: Adapter) -> None:
+        """Begins with another adapter's weights.
+
+        Raises:
+            UserError: it is another base's, of another shape, or closed.
+        """
+
+        def kind(one: Adapter) -> tuple[object, ...]:
+            shapes = {name: weight.shape for name, weight in one.weights().items()}
+            return one.base.fingerprint, one.lora.alpha / one.lora.rank, shapes
+
+        if kind(self) != kind(other):
+            raise UserError(
+                f"an adapter of model '{self.base.name}' can't go on from one of another model, "
+                "rank, alpha or layers, or from a closed one: give both the same settings"
+            )
+        self._fill(other.weights())
+
+    def _fill(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, weight in self.weights().items():
+                weight.copy_(tensors[name])
 
     def close(self) -> None:
         """Lets go of the adapter's weights."""

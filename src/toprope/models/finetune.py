@@ -21,8 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from toprope.errors import UserError
 from toprope.models.adapters import Adapter, Lora
+from toprope.models.answered import answered, summed
 from toprope.models.batching import batches, right_padded
-from toprope.models.training import train
+from toprope.models.training import check_trainable, train
 from toprope.progress import Progress
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def finetune_classifier(
     progress: Progress | None = None,
 ) -> Classifier:
     """Trains a classifier (see `LocalModel.finetune_classifier`)."""
-    _check(base, len(texts))
+    check_trainable(base, len(texts))
     rows = [base.tokens(text) for text in texts]
     wanted_NC = _soft_labels(labels_NC, len(rows)).to(base.device)
     held_texts, held_labels_NC = validation or ([], np.empty((0, wanted_NC.shape[1])))
@@ -148,16 +149,21 @@ def finetune_text(
     progress: Progress | None = None,
 ) -> Adapter:
     """Trains an adapter to answer (see `LocalModel.finetune_text`)."""
-    _check(base, len(pairs))
-    rows, held = _sequences(base, pairs, prefills), _sequences(base, validation)
+    check_trainable(base, len(pairs))
+    begun = prefills or [""] * len(pairs)
+    rows = [
+        answered(base, prompt, [text], prefill=prefill)
+        for (prompt, text), prefill in zip(pairs, begun, strict=True)
+    ]
+    held = [answered(base, prompt, [text]) for prompt, text in validation]
     adapter = Adapter.on(base, lora)
 
     def step(items: list[int], _share: float) -> float:
         """The mean over the answers' tokens is a sum over passes: each goes backward by itself."""
         batch = [rows[i] for i in items]
-        answers, total = sum(row.answer for row in batch), 0.0
+        answers, total = sum(len(row.answers[0]) for row in batch), 0.0
         for part in batches([len(row.tokens) for row in batch], budget=lora.token_budget):
-            value = _surprise(base, [batch[k] for k in part]) / answers
+            value = -summed(base, [batch[k] for k in part]).sum() / answers
             value.backward()
             total += value.item()
         return total
@@ -166,9 +172,9 @@ def finetune_text(
     def validate() -> float:
         total = 0.0
         for part in batches([len(row.tokens) for row in held], budget=lora.token_budget):
-            total += _surprise(base, [held[k] for k in part]).item()
+            total -= summed(base, [held[k] for k in part]).sum().item()
         base.tokens_read += sum(len(row.tokens) for row in held)
-        return total / sum(row.answer for row in held)
+        return total / sum(len(row.answers[0]) for row in held)
 
     adapter.training = train(
         adapter,
@@ -221,48 +227,6 @@ def _all_logits(
         logits_NC[part] = _logits(classifier, [rows[i] for i in part]).cpu()
         advance(sum(len(rows[i]) for i in part))
     return logits_NC
-
-
-@dataclass(frozen=True)
-class _Sequence:
-    """A prompt's tokens, prefill included, and its answer's, and how many are the answer's."""
-
-    tokens: list[int]
-    answer: int
-
-
-def _sequences(
-    base: LocalModel, pairs: Sequence[tuple[Prompt, str]], prefills: Sequence[str] = ()
-) -> list[_Sequence]:
-    """Answers are tokenised on their own, as they are generated, and end with the end token."""
-    end = [] if base.tokenizer.eos_token_id is None else [base.tokenizer.eos_token_id]
-    rows = []
-    for (prompt, text), prefill in zip(pairs, prefills or [""] * len(pairs), strict=True):
-        answer = base.continuation(text) + end
-        rows.append(_Sequence(base.tokens(prompt, prefill=prefill) + answer, len(answer)))
-    return rows
-
-
-def _surprise(base: LocalModel, rows: Sequence[_Sequence]) -> Tensor:
-    """Minus the log-probability of the answers, summed over their tokens."""
-    ids_BT = right_padded([row.tokens for row in rows], base.tokenizer.pad_token_id, base.device)
-    targets_BT = torch.full_like(ids_BT, -100)
-    for b, row in enumerate(rows):
-        end = len(row.tokens)
-        targets_BT[b, end - row.answer - 1 : end - 1] = ids_BT[b, end - row.answer : end]
-    # The output layer is wide: it is asked only where some row has its answer.
-    asked_K = (targets_BT != -100).any(0).nonzero().flatten()
-    logits_BKV = base.module(input_ids=ids_BT, use_cache=False, logits_to_keep=asked_K).logits
-    return cross_entropy(
-        logits_BKV.float().flatten(0, 1), targets_BT[:, asked_K].flatten(), reduction="sum"
-    )
-
-
-def _check(base: LocalModel, items: int) -> None:
-    if not base.is_causal:
-        raise UserError(f"model '{base.name}' is an encoder: it can't be fine-tuned here")
-    if not items:
-        raise UserError(f"fine-tuning '{base.name}' needs at least one item to train on")
 
 
 def _soft_labels(labels_NC: np.ndarray, items: int) -> Tensor:

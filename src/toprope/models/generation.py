@@ -17,13 +17,9 @@ from toprope.models.capturing import captured
 from toprope.models.keys_values import as_argument
 from toprope.models.shared_prefix import begin, near_batches
 
-TOKEN_BUDGET = 8192, 32_768
-"""The fewest and the most prompt and answer tokens that a batch may have, padding included: each
-step reads all weights once, for however many rows."""
-
-CACHE = 2**30
-"""Bytes that the keys and values of a batch may take; fewer tokens than the fewest aren't asked
-for."""
+TOKEN_BUDGET = 8192
+"""Prompt and answer tokens of a batch, padding included; it bounds the memory of the key-value
+cache."""
 
 SHRINK_AT = 0.25
 """The share of rows that must have ended before the batch is made smaller: each time costs a copy
@@ -114,29 +110,11 @@ class _Row:
     text: str = ""
 
 
-def token_budget(module: Any) -> int:
-    """Tokens of a batch, by the size of the module's keys and values; as few as may be where its
-    configuration doesn't say it."""
-    fewest, most = TOKEN_BUDGET
-    about = module.config.get_text_config()
-    queries = getattr(about, "num_attention_heads", None)
-    if not queries:
-        return fewest
-    heads = getattr(about, "num_key_value_heads", None) or queries
-    width = getattr(about, "head_dim", None) or about.hidden_size // queries
-    each = 2 * about.num_hidden_layers * heads * width * module.dtype.itemsize
-    return max(fewest, min(most, CACHE // each))
-
-
-def in_batches(requests: Sequence[Request], budget: int) -> Iterator[list[int]]:
-    """Which requests are answered together, as indices.
-
-    Args:
-        budget: tokens, as `token_budget` says.
-    """
+def in_batches(requests: Sequence[Request]) -> Iterator[list[int]]:
+    """Which requests are answered together, as indices."""
     prompts = [request.tokens for request in requests]
     lengths = [len(request.tokens) + request.max_tokens for request in requests]
-    return near_batches(prompts, lengths, budget=budget)
+    return near_batches(prompts, lengths, budget=TOKEN_BUDGET)
 
 
 @torch.inference_mode()

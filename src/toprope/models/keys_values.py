@@ -14,7 +14,7 @@ def as_argument(module: Any, keys_values: Any) -> dict[str, Any]:
 def keeps_every_position(cache: Any, length: int) -> bool:
     """Whether of so many positions each stays as it is: none leaves a sliding window, and none is
     only part of a state that is carried on."""
-    if any(cache.is_linear):
+    if any(hasattr(layer, "recurrent_states") for layer in cache.layers):  # beside attention, too
         return False
     windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
     return all(length <= window for window in windows)

@@ -28,7 +28,7 @@ from jinja2 import TemplateError
 from torch import Tensor, nn
 
 from toprope.errors import UserError
-from toprope.models import activations, finetune, generation, preferences
+from toprope.models import activations, finetune, generation
 from toprope.models.adapters import Adapter, Lora
 from toprope.models.hooks import changed
 from toprope.models.options import option_scores
@@ -115,11 +115,6 @@ class LocalModel:
         """The most tokens that the model was made to read, its own answer's included."""
         config = self.module.config.get_text_config()
         return getattr(config, "max_position_embeddings", None) or sys.maxsize
-
-    @property
-    def batch_tokens(self) -> int:
-        """Prompt and answer tokens that are generated from at once, padding included."""
-        return generation.token_budget(self.module)
 
     @property
     def is_causal(self) -> bool:
@@ -270,7 +265,7 @@ class LocalModel:
         self._needs_decoder("generate text")
         answers: dict[int, generation.Completion] = {}
         with (progress or Progress(quiet=True)).task("generating", len(requests)) as task:
-            for rows in generation.in_batches(requests, self.batch_tokens):
+            for rows in generation.in_batches(requests):
                 batch = [requests[i] for i in rows]
                 with self.turn:
                     blocks = self.blocks if any(one.watch for one in batch) else None
@@ -466,34 +461,6 @@ class LocalModel:
                 prefills=prefills,
                 validation=validation,
                 progress=progress,
-            )
-
-    def finetune_preferences(
-        self,
-        pairs: Sequence[preferences.Preference],
-        dpo: preferences.Dpo | None = None,
-        *,
-        begin: Adapter | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[Adapter, preferences.DpoTraining]:
-        """An adapter with which the model prefers the chosen answers to the rejected ones, by DPO.
-
-        It's held to the model without adapters. The rest is as in `finetune_text`.
-
-        Args:
-            begin: an adapter of this model, of the same shape, to go on from.
-
-        Returns:
-            The adapter, and how the training went.
-
-        Raises:
-            UserError: there are no pairs, one is longer than the context, the model is an encoder,
-                or training diverged.
-        """
-        self._needs_decoder("be trained on preferences")
-        with self.turn:
-            return preferences.finetune_preferences(
-                self, pairs, dpo or preferences.Dpo(), begin=begin, progress=progress
             )
 
     def _needs_decoder(self, what: str) -> None:

@@ -1,26 +1,20 @@
 """Direct preference optimisation: an adapter with which preferred answers become likelier.
 
 Rafailov et al. 2023 (arXiv 2305.18290), equation 7. The reference is the model with no adapter,
-also where training goes on from an earlier one. Answers are tokenised as they are generated, and
-end with the end token.
+also where training goes on from an earlier one.
 
-Both answers of a pair stand in one row behind their prompt, the second out of sight of the first,
-so that the prompt, most of the row, is read once; the head over the vocabulary is asked where there
-are answers. What the reference thinks of them doesn't change: it's asked once. A model that can't
-read two answers in one row (one that carries a state along it, say) reads a row for each; whether
-it can is tried on a pair first.
+Both answers of a pair stand in one row behind their prompt, where the model can read it so (see
+`answered.py`); what the reference thinks of them doesn't change, so it's asked once.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,19 +22,14 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from torch.utils.checkpoint import checkpoint
 
-from toprope.errors import UserError
 from toprope.models.adapters import Adapter, Lora
-from toprope.models.batching import batches, right_padded
-from toprope.models.keys_values import keeps_every_position
-from toprope.models.training import train
+from toprope.models.answered import Answered, answered, reads_together, summed
+from toprope.models.batching import batches
+from toprope.models.training import check_trainable, train
 from toprope.progress import Progress
 
 if TYPE_CHECKING:
     from toprope.models.local import LocalModel, Prompt
-
-SAME = 0.1
-"""Nats a token by which an answer's log-probability may differ, read in one row with another: what
-rounding in half precision does. Words that it shouldn't see, or wrong positions, do far more."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +50,10 @@ class Dpo(BaseModel):
     imitation: float = Field(
         default=0.0,
         ge=0,
-        description="weight of the chosen answers' surprise a token, beside the preference",
+        description="weight of the chosen answers' surprise a token, beside the preference (Pang "
+        "et al. 2024, arXiv 2404.19733)",
     )
-    lora: Lora = Lora(rank=16, alpha=32, learning_rate=5e-5, batch_size=8)
+    lora: Lora = Lora(rank=16, alpha=32, learning_rate=5e-5, batch_size=8, kept_tokens=1024)
 
 
 @dataclass(frozen=True)
@@ -88,87 +78,48 @@ class DpoTraining:
 def finetune_preferences(
     base: LocalModel,
     pairs: Sequence[Preference],
-    dpo: Dpo,
+    dpo: Dpo | None = None,
     *,
     begin: Adapter | None = None,
     progress: Progress | None = None,
 ) -> tuple[Adapter, DpoTraining]:
-    """Trains an adapter on preferences (see `LocalModel.finetune_preferences`)."""
-    if not pairs:
-        raise UserError(f"training '{base.name}' on preferences needs at least one pair")
+    """An adapter with which the base prefers the chosen answers to the rejected ones.
+
+    A run repeats exactly, and leaves torch's global randomness as it was.
+
+    Args:
+        begin: an adapter of this model, of the same shape, to go on from.
+
+    Returns:
+        The adapter, and how the training went.
+
+    Raises:
+        UserError: there are no pairs, one is longer than the context, the model is an encoder or
+            has no chat template for a chat's messages or no such layers to adapt, `begin` doesn't
+            fit, or training diverged.
+    """
+    dpo = dpo or Dpo()
+    check_trainable(base, len(pairs))
     began, before = time.monotonic(), base.tokens_read
-    rows = _rows(base, pairs)
-    adapter = Adapter.on(base, dpo.lora)
-    if begin is not None:
-        with torch.no_grad():
-            for weight, earlier in zip(
-                adapter.weights().values(), begin.weights().values(), strict=True
-            ):
-                weight.copy_(earlier)
+    rows = [answered(base, pair.prompt, [pair.chosen, pair.rejected]) for pair in pairs]
     shown = progress or Progress(quiet=True)
-    reader = _Reader(base, dpo.lora, together=_together(base, rows))
-    reference_N2 = reader.reference(rows, shown)
-    agreed: list[float] = []
-    margins: list[float] = []
-
-    def step(items: list[int], _share: float) -> float:
-        """The mean over pairs is a sum over passes: each goes backward by itself."""
-        total, found = 0.0, []
-        for part, logs_B2 in reader.passes([rows[i] for i in items]):
-            some = [items[k] for k in part]
-            gained_B2 = logs_B2 - reference_N2[some].to(logs_B2.device)
-            margin_B = dpo.beta * (gained_B2[:, 0] - gained_B2[:, 1])
-            chosen_B = torch.tensor([len(rows[i].answers[0]) for i in some], device=base.device)
-            loss_B = -logsigmoid(margin_B) - dpo.imitation * logs_B2[:, 0] / chosen_B
-            value = loss_B.sum() / len(items)
-            value.backward()
-            total += value.item()
-            found += margin_B.tolist()
-        margins.append(sum(found) / len(found))
-        agreed.append(sum(margin > 0 for margin in found) / len(found))
-        return total
-
-    parameters = list(adapter.weights().values())
-    lengths = [reader.tokens(row) for row in rows]
-    adapter.training = train(adapter, parameters, lengths, step, None, shown)
+    with base.turn:
+        adapter = Adapter.on(base, dpo.lora)
+        if begin is not None:
+            adapter.take_over(begin)
+        reader = _Reader(base, dpo.lora, together=reads_together(base, rows))
+        reference_N2 = reader.reference(rows, shown)
+        lesson = _Lesson(reader, dpo, rows, reference_N2, agreed=[], margins=[])
+        parameters = list(adapter.weights().values())
+        lengths = [reader.tokens(row) for row in rows]
+        adapter.training = train(adapter, parameters, lengths, lesson.step, None, shown)
     return adapter, DpoTraining(
         adapter.training.losses,
-        tuple(agreed),
-        tuple(margins),
+        tuple(lesson.agreed),
+        tuple(lesson.margins),
         base.tokens_read - before,
         time.monotonic() - began,
     )
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Token ids of a prompt, and of answers of which none sees another."""
-
-    prompt: list[int]
-    answers: list[list[int]]
-
-    @property
-    def tokens(self) -> list[int]:
-        return [*self.prompt, *chain(*self.answers)]
-
-    @property
-    def apart(self) -> list[_Row]:
-        """A row for each answer."""
-        return [_Row(self.prompt, [answer]) for answer in self.answers]
-
-
-def _rows(base: LocalModel, pairs: Sequence[Preference]) -> list[_Row]:
-    end = [] if base.tokenizer.eos_token_id is None else [base.tokenizer.eos_token_id]
-    rows = [
-        _Row(
-            base.tokens(pair.prompt),
-            [base.continuation(answer) + end for answer in (pair.chosen, pair.rejected)],
-        )
-        for pair in pairs
-    ]
-    for row in rows:
-        base.check_length(len(row.prompt) + max(map(len, row.answers)))
-    return rows
 
 
 @dataclass(frozen=True)
@@ -182,25 +133,24 @@ class _Reader:
     lora: Lora
     together: bool
 
-    def tokens(self, row: _Row) -> int:
+    def tokens(self, row: Answered) -> int:
         """That are read for it."""
-        return len(row.tokens) if self.together else sum(len(one.tokens) for one in row.apart)
+        return sum(len(one.tokens) for one in ([row] if self.together else row.split()))
 
-    def passes(self, rows: Sequence[_Row]) -> Iterator[tuple[list[int], Tensor]]:
+    def passes(self, rows: Sequence[Answered]) -> Iterator[tuple[list[int], Tensor]]:
         """Which rows a pass has, and the log-probabilities of their answers, [B, 2]."""
         for part in batches([self.tokens(row) for row in rows], budget=self.lora.token_budget):
             some = [rows[i] for i in part]
             if not self.together:
-                some = [one for row in some for one in row.apart]
+                some = [one for row in some for one in row.split()]
             padded = len(some) * max(len(row.tokens) for row in some)
-            with ExitStack() as stack:
-                if torch.is_grad_enabled() and padded > self.lora.kept_tokens:
-                    stack.enter_context(_run_again(self.base.blocks))
-                logs = _log_probs(self.base, some)
-                yield part, logs.view(len(part), 2)
+            is_long = torch.is_grad_enabled() and padded > self.lora.kept_tokens
+            with _run_again(self.base.blocks) if is_long else nullcontext():
+                logs_A = summed(self.base, some)
+            yield part, logs_A.view(len(part), 2)
 
     @torch.no_grad()
-    def reference(self, rows: Sequence[_Row], progress: Progress) -> Tensor:
+    def reference(self, rows: Sequence[Answered], progress: Progress) -> Tensor:
         """Log-probabilities [N, 2] by the model as it is."""
         logs_N2 = torch.empty(len(rows), 2)
         total = sum(map(self.tokens, rows))
@@ -212,76 +162,34 @@ class _Reader:
         return logs_N2
 
 
-def _log_probs(base: LocalModel, rows: Sequence[_Row]) -> Tensor:
-    """Log-probabilities of all answers, row by row: sums over their tokens, float32."""
-    ids_BT = right_padded([row.tokens for row in rows], base.tokenizer.pad_token_id, base.device)
-    # For each token of an answer: its row, the position that foretells it, and the answer's number.
-    b_K, t_K, answer_K, target_K = (
-        torch.tensor(column, device=base.device) for column in zip(*_foretold(rows), strict=True)
-    )
-    # The output layer is wide: it is asked only where some row has its answer.
-    asked_Q, at_K = t_K.unique(return_inverse=True)
-    behind = {} if all(len(row.answers) == 1 for row in rows) else _apart(base, rows)
-    logits_BQV = base.module(
-        input_ids=ids_BT, use_cache=False, logits_to_keep=asked_Q, **behind
-    ).logits.float()
-    logs_K = logits_BQV[b_K, at_K, target_K] - logits_BQV.logsumexp(-1)[b_K, at_K]
-    answers = sum(len(row.answers) for row in rows)
-    return logs_K.new_zeros(answers).index_add(0, answer_K, logs_K)
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learned, and how it went step by step."""
 
+    reader: _Reader
+    dpo: Dpo
+    rows: Sequence[Answered]
+    reference_N2: Tensor
+    agreed: list[float]
+    margins: list[float]
 
-def _foretold(rows: Sequence[_Row]) -> Iterator[tuple[int, int, int, int]]:
-    number = 0
-    for b, row in enumerate(rows):
-        at = len(row.prompt)
-        for answer in row.answers:
-            for k, token in enumerate(answer):
-                # The first one is foretold by the prompt's end.
-                yield b, at + k - 1 if k else len(row.prompt) - 1, number, token
-            at += len(answer)
-            number += 1
-
-
-def _apart(base: LocalModel, rows: Sequence[_Row]) -> dict[str, Tensor]:
-    """The mask [B, 1, T, T], added to what attention finds, and the positions [B, T] with which
-    each answer follows its prompt and sees no other."""
-    length = max(len(row.tokens) for row in rows)
-    positions_BT = torch.arange(length).repeat(len(rows), 1)
-    part_BT = torch.zeros(len(rows), length, dtype=torch.long)
-    for b, row in enumerate(rows):
-        at = len(row.prompt)
-        for number, answer in enumerate(row.answers, start=1):
-            part_BT[b, at : at + len(answer)] = number
-            positions_BT[b, at : at + len(answer)] = len(row.prompt) + torch.arange(len(answer))
-            at += len(answer)
-    part_BT = part_BT.to(base.device)
-    asks_BT1, shows_B1T = part_BT[:, :, None], part_BT[:, None, :]
-    seen_BTT = ((shows_B1T == 0) | (shows_B1T == asks_BT1)).tril()
-    mask_BTT = torch.zeros(seen_BTT.shape, dtype=base.module.dtype, device=base.device)
-    mask_BTT.masked_fill_(~seen_BTT, torch.finfo(mask_BTT.dtype).min)
-    return {
-        "attention_mask": mask_BTT[:, None],
-        "position_ids": positions_BT.to(base.device),
-    }
-
-
-@torch.no_grad()
-def _together(base: LocalModel, rows: Sequence[_Row]) -> bool:
-    """Whether the model reads two answers in one row as it reads each by itself."""
-    if not _sees_by_mask(base.module, max(len(row.tokens) for row in rows)):
-        return False
-    tokens = torch.tensor([len(answer) for answer in rows[0].answers], device=base.device)
-    one, each = (_log_probs(base, some) / tokens for some in (rows[:1], rows[0].apart))
-    return bool(((one - each).abs() < SAME).all())
-
-
-def _sees_by_mask(module: Any, length: int) -> bool:
-    """Whether a row of so many tokens is read by attention to all that the mask lets through."""
-    from transformers import DynamicCache
-
-    if "position_ids" not in inspect.signature(module.forward).parameters:
-        return False
-    return keeps_every_position(DynamicCache(config=module.config), length)
+    def step(self, items: list[int], _share: float) -> float:
+        """The mean over pairs is a sum over passes: each goes backward by itself."""
+        total, found = 0.0, []
+        for part, logs_B2 in self.reader.passes([self.rows[i] for i in items]):
+            some = [items[k] for k in part]
+            gained_B2 = logs_B2 - self.reference_N2[some].to(logs_B2.device)
+            margin_B = self.dpo.beta * (gained_B2[:, 0] - gained_B2[:, 1])
+            tokens_B = torch.tensor([len(self.rows[i].answers[0]) for i in some])
+            surprise_B = -logs_B2[:, 0] / tokens_B.to(logs_B2.device)
+            loss_B = -logsigmoid(margin_B) + self.dpo.imitation * surprise_B
+            value = loss_B.sum() / len(items)
+            value.backward()
+            total += value.item()
+            found += margin_B.tolist()
+        self.margins.append(sum(found) / len(found))
+        self.agreed.append(sum(margin > 0 for margin in found) / len(found))
+        return total
 
 
 @contextmanager

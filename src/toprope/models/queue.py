@@ -126,7 +126,7 @@ class BatchQueue:
 
     def _work(self) -> None:
         while calls := self._collect():
-            for rows in in_batches([call.request for call in calls], self.model.batch_tokens):
+            for rows in in_batches([call.request for call in calls]):
                 self._answer([calls[i] for i in rows])
 
     def _collect(self) -> list[_Call]:

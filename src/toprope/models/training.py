@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from toprope.errors import UserError
 from toprope.models.adapters import Adapter, Lora, Training, seeded
 from toprope.progress import Progress
+
+if TYPE_CHECKING:
+    from toprope.models.local import LocalModel
 
 
 def train(
@@ -84,6 +88,17 @@ def train(
         for weight, good in zip(parameters, best, strict=True):
             weight.copy_(good)
     return Training(tuple(losses), validation, kept)
+
+
+def check_trainable(base: LocalModel, items: int) -> None:
+    """
+    Raises:
+        UserError: the model is an encoder, or there is nothing to train on.
+    """
+    if not base.is_causal:
+        raise UserError(f"model '{base.name}' is an encoder: it can't be fine-tuned here")
+    if not items:
+        raise UserError(f"fine-tuning '{base.name}' needs at least one item to train on")
 
 
 def plan(n: int, lora: Lora) -> Iterator[list[int]]:

@@ -203,15 +203,15 @@ def test_what_is_learned_begins_as_what_the_model_was_asked(
     assert found
 
     read: list[list[int]] = []
-    rows = preferences._rows
+    actual_answered = preferences.answered
 
-    def noted(*of: Any) -> list[Any]:
-        made = rows(*of)
-        read.extend(row.prompt for row in made)
-        return made
+    def noted(*of: Any) -> Any:
+        row = actual_answered(*of)
+        read.append(row.prompt)
+        return row
 
-    monkeypatch.setattr(preferences, "_rows", noted)
+    monkeypatch.setattr(preferences, "answered", noted)
     dpo = Dpo(lora=Lora(rank=2, epochs=1, batch_size=8))
-    local.finetune_preferences([pair.preference for pair in found], dpo)
+    preferences.finetune_preferences(local, [pair.preference for pair in found], dpo)
     assert len(read) == len(found)
     assert all(ids in asked_at_play for ids in read)

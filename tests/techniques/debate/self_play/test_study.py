@@ -150,8 +150,8 @@ def test_a_second_start_does_only_what_is_missing(
         trained.append((len(pairs), begin is not None))
         return actual(base, pairs, *args, begin=begin, **more)
 
-    actual = LocalModel.finetune_preferences
-    monkeypatch.setattr(LocalModel, "finetune_preferences", train)
+    actual = loop.finetune_preferences
+    monkeypatch.setattr(loop, "finetune_preferences", train)
     assert told(run(tmp_path / "run")) == told(evidence)
     assert trained == []
     last = summary["lessons"]["debate_trained_2"]

@@ -24,7 +24,7 @@ from toprope.lab import Lab
 from toprope.models.adapters import ABOUT, Adapter
 from toprope.models.chat import Chat
 from toprope.models.local import LocalModel
-from toprope.models.preferences import Dpo, DpoTraining
+from toprope.models.preferences import Dpo, DpoTraining, finetune_preferences
 from toprope.study import code_version
 from toprope.techniques.debate.arms import Arm
 from toprope.techniques.debate.casting import Cast
@@ -40,6 +40,9 @@ from toprope.techniques.debate.transcript import Transcript, Turn
 
 TRAINING = "training.json"
 """Beside an adapter: how its training went."""
+
+TRAINED_BY = ("adapters.py", "answered.py", "preferences.py", "training.py")
+"""What decides an adapter's weights, among the files of models."""
 
 TRAINED, UNTRAINED = "trained", "untrained"
 """Who meets whom in a duel."""
@@ -247,7 +250,7 @@ class Loop:
         key = key_of(
             self._base.fingerprint,
             self.lab.precision,
-            code_version("toprope.models", ("preferences.py", "training.py")),
+            code_version("toprope.models", TRAINED_BY),
             before.fingerprint if before else None,
             self.dpo.model_dump(mode="json"),
             [asdict(one) for one in preferences],
@@ -255,8 +258,8 @@ class Loop:
         folder = self.lab.artifact(*self.folder, "adapters", key[:16], ABOUT).parent
 
         def make() -> Adapter:
-            adapter, trained = self._base.finetune_preferences(
-                preferences, self.dpo, begin=before, progress=self.lab.show
+            adapter, trained = finetune_preferences(
+                self._base, preferences, self.dpo, begin=before, progress=self.lab.show
             )
             write_text(folder / TRAINING, json.dumps(asdict(trained)) + "\n")
             return adapter

@@ -173,6 +173,7 @@ class SelfPlay(TextStudy):
             beta=self.beta,
             imitation=self.imitation,
             lora=Lora(
+                kept_tokens=1024,
                 rank=self.rank,
                 alpha=2 * self.rank,
                 learning_rate=self.learning_rate,
