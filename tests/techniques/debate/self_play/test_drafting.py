@@ -21,6 +21,7 @@ from toprope.techniques.debate.judges import Hearing
 from toprope.techniques.debate.protocols.best_of import Persuasion
 from toprope.techniques.debate.protocols.consultancy import Consultancy
 from toprope.techniques.debate.protocols.debate import Debate
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Game
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.self_play.drafting import Drafting, collect
@@ -93,6 +94,27 @@ def test_the_best_and_the_worst_draft_of_a_turn_are_a_pair():
     assert pair.preference.prompt == asked(found[0].prompt)
     assert found[0].pair(0.21) is None
     assert all(hearing.question.passage == "" for hearing in judge.heard)
+
+
+def test_one_more_draft_may_be_what_the_passage_says():
+    chat = Chatting()
+    debater = ChatDebater(chat, max_tokens=20)  # type: ignore[arg-type]
+    reader = Believing(lambda hearing: (0.9, 0.1) if "1889" in hearing.question.passage else (0, 1))
+    quoting = Quoting(debater, reader)
+    judge = Believing(by_words)
+    for game in (Debate(rounds=1), Consultancy(rounds=1)):
+        of = drafting(chat, judge, quoting=quoting)
+        found = collected(game, of, [QUESTION])
+        assert [one.texts[:3] for one in found] == [chat.says] * 2
+        quotes = [
+            "The answer is In 1889. <quote>The tower was built in 1889.</quote>",
+            "The answer is In 1925. <quote>Its architect lived in the south of the city.</quote>",
+        ]
+        assert [one.quoted for one in found] == [one.texts[3] for one in found] == quotes
+        assert [one.n for one in found] == [4, 4]
+        assert all((pair := one.pair(0.0)) and pair.chosen == one.quoted for one in found)
+        assert of.fingerprint != drafting(chat, judge).fingerprint
+    assert len(reader.heard) == 2  # each sentence once, for both sides and games
 
 
 def test_drafts_that_are_rated_alike_are_no_pair():

@@ -65,7 +65,8 @@ def consultancies(honest: Sequence[float], dishonest: float):
 def lesson() -> Lesson:
     def drafts(i: int, ratings: tuple[float, ...]) -> Drafts:
         texts = ("one", "two words", "three more words")[: len(ratings)]
-        return Drafts(f"t{i}", f"t{i}", "Debater A", 0, 1, i < 2, "prompt", texts, ratings, 3)
+        about = f"t{i}", f"t{i}", "Debater A", 0, 1, i < 2, "prompt"
+        return Drafts(*about, texts, ratings, 3, quoted="two words")
 
     some = [drafts(0, (0.2, 0.6)), drafts(1, (0.5, 0.5)), drafts(2, (0.9, 0.3)), drafts(3, ())]
     pairs = [pair for one in some if (pair := one.pair(0.1))]
@@ -134,6 +135,7 @@ def rows() -> dict[tuple[str, str], Evidence]:
         ("debate_trained_1", "draft_spread", (0.4 + 0.0 + 0.6) / 3),
         ("debate_trained_1", "pair_rate", 2 / 4),
         ("debate_trained_1", "pair_honest_rate", 1 / 2),
+        ("debate_trained_1", "pair_quoted_rate", 1 / 2),
         ("debate_trained_1", "pair_words_difference", (1 - 1) / 2),
     ],
 )

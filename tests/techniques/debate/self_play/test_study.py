@@ -1,6 +1,7 @@
 """The study from end to end on a tiny model, resumed, and what it says of bad input."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_a_second_start_does_only_what_is_missing(
     assert [begun for _, begun in trained[1:]] == [False, False]
     names = sorted(path.stem for path in (folder / "pairs").iterdir())
     assert names == ["consultancy_trained_1", "debate_trained_1"]
+
+
+def test_one_more_draft_of_each_turn_may_be_a_quote(run: Run, tmp_path: Path):
+    evidence = run(tmp_path, iterations=1, quotes=1, duels=False)
+    rated = {one.arm: one.value for one in evidence if one.metric == "pair_quoted_rate"}
+    assert rated.keys() == {"debate_trained_1", "consultancy_trained_1"}
+    folder, _ = summary_of(tmp_path)
+    for arm, rate in rated.items():
+        lines = (folder / "pairs" / f"{arm}.jsonl").read_text().splitlines()
+        pairs = [json.loads(line) for line in lines]
+        quotes = [
+            re.fullmatch(r"The answer is In \d+\. <quote>The tower of .*</quote>", pair["chosen"])
+            for pair in pairs
+        ]
+        assert rate == pytest.approx(sum(map(bool, quotes)) / len(quotes))
+    with pytest.raises(UserError, match=r"a smaller max_tokens|fewer quotes"):
+        run(tmp_path, iterations=1, quotes=1, rounds=20, max_tokens=200)
 
 
 def test_what_can_not_be_done_is_said_first(run: Run, tmp_path: Path):

@@ -36,7 +36,7 @@ _FORMATS = (
     (r".*(gap_closed_more_share|gain_over_.*|smallest_detectable_.*|accuracy_gain.*)", POINTS),
     (r"declined_change|persuasiveness_change|persuasion_slope", POINTS),
     (r".*_over_untrained", PERCENT),
-    (r"pair_honest_rate|pair_rate|framework_overhead|accuracy_at_most", PERCENT),
+    (r"pair_honest_rate|pair_quoted_rate|pair_rate|framework_overhead|accuracy_at_most", PERCENT),
     (r"(log|brier)_score|calibration_error|agent_score_.*|draft_.*", DECIMAL),
     (r"(right|side)_probability_.*|moved_.*", DECIMAL),
 )

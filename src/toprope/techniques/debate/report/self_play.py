@@ -84,6 +84,7 @@ _LESSONS = (
     ("draft_spread", "From a turn's worst to its best"),
     ("pair_rate", "Turns that gave a pair"),
     ("pair_honest_rate", "Pairs for the right answer"),
+    ("pair_quoted_rate", "Preferred draft only quotes"),
     ("pair_words_difference", "Preferred draft longer by"),
 )
 

@@ -28,6 +28,7 @@ from toprope.progress import Progress
 from toprope.techniques.debate.debaters import ChatDebater, View, prompt
 from toprope.techniques.debate.judges import Hearing
 from toprope.techniques.debate.protocols.best_of import Persuasion, samples
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Game, Players
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.quotes import mark
@@ -43,6 +44,7 @@ class Drafting:
     Attributes:
         local: the model behind it.
         opposed: whether opponents speak at the same time.
+        quoting: whose speech is one more draft: what a small model seldom writes by itself.
         found: in the order in which turns came.
     """
 
@@ -51,6 +53,7 @@ class Drafting:
     persuasion: Persuasion
     n: int
     opposed: bool
+    quoting: Quoting | None = None
     journal: Journal | None = None
     found: list[Drafts] = field(default_factory=list)
     _written: Once[list[Turn]] = field(default_factory=Once)
@@ -62,7 +65,8 @@ class Drafting:
     @property
     def fingerprint(self) -> str:
         of = self.debater.fingerprint, self.persuasion.fingerprint, self.n, self.opposed
-        return key_of("drafting", *of)
+        more = (self.quoting.fingerprint,) if self.quoting else ()
+        return key_of("drafting", *of, *more)
 
     async def __call__(self, view: View) -> Turn:
         if view.kind != "speech" or view.position is None:
@@ -78,7 +82,7 @@ class Drafting:
                 shown = _turns().dump_python(turns, mode="json")
                 self.journal.put(key, {"turns": shown, "ratings": ratings})
         said = [turn for turn in turns if _speaks(turn)]
-        self.found.append(self._of(view, view.position, said, ratings))
+        self.found.append(self._of(view, view.position, turns, ratings))
         best = said[ratings.index(max(ratings))] if said else turns[0]
         return replace(
             best,
@@ -87,7 +91,7 @@ class Drafting:
         )
 
     def _of(
-        self, view: View, position: int, said: Sequence[Turn], ratings: Sequence[float]
+        self, view: View, position: int, turns: Sequence[Turn], ratings: Sequence[float]
     ) -> Drafts:
         return Drafts(
             view.question.id,
@@ -97,9 +101,10 @@ class Drafting:
             view.round,
             position == view.question.answer,
             self._prompt(view),
-            tuple(_as_written(turn.text) for turn in said),
+            tuple(_as_written(turn.text) for turn in turns if _speaks(turn)),
             tuple(ratings),
-            self.n,
+            self.n + (self.quoting is not None),
+            _as_written(turns[-1].text) if self.quoting and _speaks(turns[-1]) else None,
         )
 
     async def _drafts(self, view: View) -> list[Turn]:
@@ -110,7 +115,8 @@ class Drafting:
         """Drafts as the judge hears them."""
         most = len(self.local.tokens(asked(self._prompt(view)))) + self.debater.max_tokens
         turns = await samples(self.debater, view, self.n)
-        return [_cut(turn, view.question) if turn.tokens >= most else turn for turn in turns]
+        written = [_cut(turn, view.question) if turn.tokens >= most else turn for turn in turns]
+        return [*written, await self.quoting(view)] if self.quoting else written
 
     async def _ratings(self, view: View, turns: Sequence[Turn]) -> list[float]:
         """Of those that say something."""

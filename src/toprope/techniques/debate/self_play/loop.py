@@ -31,7 +31,9 @@ from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.debaters import ChatDebater, Debater, View
 from toprope.techniques.debate.protocols.best_of import Persuasion
 from toprope.techniques.debate.protocols.debate import Debate
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Players
+from toprope.techniques.debate.remembering import RememberingJudge
 from toprope.techniques.debate.running import play
 from toprope.techniques.debate.self_play.drafting import Drafting, collect
 from toprope.techniques.debate.self_play.pairs import Drafts, Pair, as_many
@@ -121,6 +123,7 @@ class Loop:
         arms: the protocols in which debaters are trained: debate, and the control.
         controls: protocols in which nobody argues.
         n: drafts of a turn.
+        quotes: sentences of the passage that one more draft of a turn is; None: there's none.
         margin: between the ratings of a pair.
         most: pairs of an iteration.
         duels: whether the trained ones meet the untrained.
@@ -136,6 +139,7 @@ class Loop:
     journal: Journal
     dpo: Dpo
     n: int
+    quotes: int | None
     margin: float
     most: int | None
     duels: bool
@@ -211,6 +215,7 @@ class Loop:
             Persuasion(self.cast.judge),
             self.n,
             opposed=isinstance(arm.game, Debate) and arm.game.order == "simultaneous",
+            quoting=self._quoting,
             journal=self.journal,
         )
         return asyncio.run(
@@ -224,6 +229,14 @@ class Loop:
                 title=f"{stage_name(arm.name, number)}, {self.n} drafts a turn",
             )
         )
+
+    @cached_property
+    def _quoting(self) -> Quoting | None:
+        """One for all arms, whose debaters were the same model: it reads each passage once."""
+        if not self.quotes or not self.cast.reader:
+            return None
+        reader = RememberingJudge(self.cast.reader, self.journal)
+        return Quoting(self._untrained, reader, self.quotes)
 
     # --- training ---
 

@@ -26,6 +26,7 @@ class Drafts:
         texts: the drafts that say something, as they're learned.
         ratings: of each, the judge's probability of the position after it.
         n: drafts in all.
+        quoted: the one that only quotes, where there is one that says something.
     """
 
     question: str
@@ -38,6 +39,7 @@ class Drafts:
     texts: tuple[str, ...]
     ratings: tuple[float, ...]
     n: int
+    quoted: str | None = None
 
     @property
     def spread(self) -> float:

@@ -135,6 +135,9 @@ class StageRows:
         units = [one.unit for one in drafts]
         yield self._taught("pair_rate", gave, units, notes=notes, cost=cost)
         yield self._taught("pair_honest_rate", [pair.drafts.honest for pair in pairs], of_pairs)
+        if any(one.quoted for one in drafts):
+            quotes = [pair.chosen == pair.drafts.quoted for pair in pairs]
+            yield self._taught("pair_quoted_rate", quotes, of_pairs)
         yield self._taught("pair_words_difference", [pair.longer for pair in pairs], of_pairs)
 
     def _taught(

@@ -55,6 +55,12 @@ class SelfPlay(TextStudy):
         description="of debaters in a round; sequential: each hears those before it",
     )
     drafts: int = Field(default=4, ge=2, description="things that might be said, in each turn")
+    quotes: int | None = Field(
+        default=None,
+        ge=1,
+        description="one more draft of each turn: its answer and so many sentences of the passage, "
+        "those after which the target, reading each alone, gives most to it",
+    )
     margin: float = Field(
         default=0.02,
         ge=0,
@@ -121,8 +127,9 @@ class SelfPlay(TextStudy):
         everything = self.asked(lab)
         rules = Rules(self.rounds, self.order)
         every = arms((*CONTROLS, DEBATE, CONSULTANCY), rules)
-        cast = make_cast(lab, every, self._parts(lab))
-        everything = with_room(everything, every, cast, rules, split=self.split)
+        heard = (*every, *(arms((f"{DEBATE}_quotes_{self.quotes}",), rules) if self.quotes else ()))
+        cast = make_cast(lab, heard, self._parts(lab))
+        everything = with_room(everything, heard, cast, rules, split=self.split)
         training, test = everything.parted(self.train_share, seed=lab.seed)
         with self._journal(lab) as journal:
             loop = Loop(
@@ -135,6 +142,7 @@ class SelfPlay(TextStudy):
                 journal=journal,
                 dpo=self._dpo(lab),
                 n=self.drafts,
+                quotes=self.quotes,
                 margin=self.margin,
                 most=self.pairs,
                 duels=self.duels,
