@@ -31,7 +31,6 @@ from toprope.techniques.debate.passages.generate import PassageSettings, passage
 
 ASKED = "{passage}\n\nQuestion: {question}\nQuote the sentence of the passage that bears on it."
 
-
 BATCH = 4
 """Pairs of a step."""
 

@@ -187,6 +187,23 @@ def test_half_precision_weights_are_trained_in_full(tiny_folder: Path):
     assert trained.losses[-1] < 0.2
 
 
+def test_nothing_is_written_or_shown(
+    tiny_model: LocalModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path)
+    finetune_preferences(tiny_model, PAIRS, SETTINGS)
+    assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
 def test_progress_and_cost_are_told_and_a_prompt_is_read_once(
     tiny_model: LocalModel, counting_progress
 ):

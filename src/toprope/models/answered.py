@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 LONGEST = 4096
 """Tokens of a row with several answers: what each of them sees is a mask of as many squared."""
 
-TOLERANCE = {torch.float32: 0.01}
-"""Nats by which a token's log-probability may differ, read in a row with another answer."""
-
-COARSE = 0.5
-"""The same in half precision, whose rounding does that much."""
+SAME, SAME_IN_HALF = 0.01, 0.5
+"""Nats by which a token's log-probability may differ, read in a row with another answer: in single
+precision, and in half, whose rounding does that much."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def reads_together(base: LocalModel, rows: Sequence[Answered]) -> bool:
         return False  # it takes no such mask
     finally:
         base.tokens_read += length + sum(len(row.tokens) for row in longest.split())
-    tolerance = TOLERANCE.get(base.module.dtype, COARSE)
+    tolerance = SAME if base.module.dtype == torch.float32 else SAME_IN_HALF
     return bool(((together_K - apart_K).abs() < tolerance).all())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ def finetune_preferences(
             adapter.take_over(begin)
         reader = _Reader(base, dpo.lora, together=reads_together(base, rows))
         reference_N2 = reader.reference(rows, shown)
-        lesson = _Lesson(reader, dpo, rows, reference_N2, agreed=[], margins=[])
+        lesson = _Lesson(reader, dpo, rows, reference_N2)
         parameters = list(adapter.weights().values())
         lengths = [reader.tokens(row) for row in rows]
         adapter.training = train(adapter, parameters, lengths, lesson.step, None, shown)
@@ -170,8 +170,8 @@ class _Lesson:
     dpo: Dpo
     rows: Sequence[Answered]
     reference_N2: Tensor
-    agreed: list[float]
-    margins: list[float]
+    agreed: list[float] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
 
     def step(self, items: list[int], _share: float) -> float:
         """The mean over pairs is a sum over passes: each goes backward by itself."""

@@ -82,7 +82,7 @@ class Drafting:
                 shown = _turns().dump_python(turns, mode="json")
                 self.journal.put(key, {"turns": shown, "ratings": ratings})
         said = [turn for turn in turns if _speaks(turn)]
-        self.found.append(self._of(view, view.position, turns, ratings))
+        self.found.append(self._of(view, view.position, said, ratings))
         best = said[ratings.index(max(ratings))] if said else turns[0]
         return replace(
             best,
@@ -91,8 +91,9 @@ class Drafting:
         )
 
     def _of(
-        self, view: View, position: int, turns: Sequence[Turn], ratings: Sequence[float]
+        self, view: View, position: int, said: Sequence[Turn], ratings: Sequence[float]
     ) -> Drafts:
+        by = self.quoting.name if self.quoting else None
         return Drafts(
             view.question.id,
             view.question.unit,
@@ -101,10 +102,10 @@ class Drafting:
             view.round,
             position == view.question.answer,
             self._prompt(view),
-            tuple(_as_written(turn.text) for turn in turns if _speaks(turn)),
+            tuple(_as_written(turn.text) for turn in said),
             tuple(ratings),
             self.n + (self.quoting is not None),
-            _as_written(turns[-1].text) if self.quoting and _speaks(turns[-1]) else None,
+            next((_as_written(turn.text) for turn in said if turn.by == by), None),
         )
 
     async def _drafts(self, view: View) -> list[Turn]:

@@ -13,7 +13,6 @@ from toprope.evidence import Evidence
 from toprope.files import write_text
 from toprope.journal import Journal
 from toprope.lab import Lab
-from toprope.models.adapters import Lora
 from toprope.models.chat import is_served
 from toprope.models.preferences import Dpo
 from toprope.study import code_version
@@ -177,19 +176,16 @@ class SelfPlay(TextStudy):
         )
 
     def _dpo(self, lab: Lab) -> Dpo:
-        return Dpo(
-            beta=self.beta,
-            imitation=self.imitation,
-            lora=Lora(
-                kept_tokens=1024,
-                rank=self.rank,
-                alpha=2 * self.rank,
-                learning_rate=self.learning_rate,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                seed=lab.seed,
-            ),
-        )
+        own = {
+            "rank": self.rank,
+            "alpha": 2 * self.rank,
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "seed": lab.seed,
+        }
+        lora = Dpo().lora.model_copy(update=own)
+        return Dpo(beta=self.beta, imitation=self.imitation, lora=lora)
 
     def _journal(self, lab: Lab) -> Journal:
         """Of games and drafts, each under all that decides it: a study with other settings takes
