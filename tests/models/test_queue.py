@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ from toprope.models import queue as queue_module
 from toprope.models.generation import Completion, Request
 from toprope.models.local import LocalModel
 from toprope.models.queue import BatchQueue
+from toprope.models.together import Together, at_work
 
 POISON = 666  # a token that the stand-in can't read
 
@@ -193,6 +195,104 @@ def test_a_batch_keeps_to_the_token_budget(
 
     assert asyncio.run(ask_many(queue, 10)) == [str(i) for i in range(10)]
     assert model.sizes == [4, 4, 2]
+
+
+def test_what_is_left_of_a_batch_goes_with_those_that_came_meanwhile(
+    model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)  # four calls
+
+    async def six_then_two() -> None:
+        model.open.clear()
+        six = [asyncio.create_task(ask(queue, i)) for i in range(6)]
+        await eventually(lambda: model.sizes == [4])
+        two = [asyncio.create_task(ask(queue, i)) for i in (6, 7)]
+        await eventually(lambda: len(queue._waiting) == 4)
+        model.open.set()
+        await asyncio.gather(*six, *two)
+
+    asyncio.run(six_then_two())
+
+    assert model.sizes == [4, 4]
+
+
+def test_a_short_call_is_not_passed_over_for_ever(
+    model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long ones fill batch after batch, and it alone isn't full."""
+    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)
+    monkeypatch.setattr(queue_module, "MOST_PASSED", 2)
+
+    async def one_among_many() -> None:
+        model.open.clear()
+        first = asyncio.create_task(ask(queue, 0))
+        await eventually(lambda: model.sizes == [1])
+        short = asyncio.create_task(ask(queue, 1))
+        long = [asyncio.create_task(ask(queue, i, max_tokens=3)) for i in range(2, 10)]
+        await eventually(lambda: len(queue._waiting) == 9)
+        model.open.set()
+        await asyncio.gather(first, short, *long)
+
+    asyncio.run(one_among_many())
+
+    with_it = [len(batch) for batch in model.batches if [1] in [one.tokens for one in batch]]
+    assert model.sizes == [1, 2, 2, 1, 2, 2]
+    assert with_it == [1]
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_caller_whose_work_is_done_by_the_batch_is_waited_for(
+    model: StandIn, queue: BatchQueue, is_failing: bool
+) -> None:
+    """Far longer than for one that may be anywhere."""
+    done = threading.Event()
+
+    def work(asked: list[int]) -> list[int]:
+        done.wait(10)
+        if is_failing:
+            raise RuntimeError("no")
+        return asked
+
+    async def rated_then_asked(together: Together[int, int]) -> None:
+        with suppress(RuntimeError):
+            await together(1)
+        await ask(queue, 1)
+
+    async def both() -> None:
+        rated = asyncio.create_task(rated_then_asked(Together(work)))
+        await eventually(lambda: at_work(asyncio.get_running_loop()))
+        at_once = asyncio.create_task(ask(queue, 0))
+        await asyncio.sleep(2 * queue_module.BUSY_SECONDS)
+        assert not model.sizes
+        done.set()
+        await asyncio.gather(rated, at_once)
+        assert not at_work(asyncio.get_running_loop())
+
+    asyncio.run(both())
+
+    assert model.sizes == [2]
+
+
+def test_a_full_batch_waits_for_nobody(
+    model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)
+    done = threading.Event()
+
+    def work(asked: list[int]) -> list[int]:
+        done.wait(10)
+        return asked
+
+    async def four_beside_a_rating() -> None:
+        rated = asyncio.create_task(Together(work)(1))
+        await eventually(lambda: at_work(asyncio.get_running_loop()))
+        await ask_many(queue, 4)
+        done.set()
+        await rated
+
+    asyncio.run(asyncio.wait_for(four_beside_a_rating(), 10))
+
+    assert model.sizes == [4]
 
 
 def test_an_error_reaches_only_the_caller_that_causes_it(queue: BatchQueue) -> None:

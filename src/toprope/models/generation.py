@@ -111,10 +111,19 @@ class _Row:
 
 
 def in_batches(requests: Sequence[Request]) -> Iterator[list[int]]:
-    """Which requests are answered together, as indices."""
+    """Which requests are answered together, as indices; only the last batch has room for more."""
     prompts = [request.tokens for request in requests]
-    lengths = [len(request.tokens) + request.max_tokens for request in requests]
-    return near_batches(prompts, lengths, budget=TOKEN_BUDGET)
+    return near_batches(prompts, _lengths(requests), budget=TOKEN_BUDGET)
+
+
+def fill_a_batch(requests: Sequence[Request]) -> bool:
+    """Whether they leave no room for one more."""
+    return (len(requests) + 1) * max(_lengths(requests), default=0) > TOKEN_BUDGET
+
+
+def _lengths(requests: Sequence[Request]) -> list[int]:
+    """The most tokens that each needs."""
+    return [len(request.tokens) + request.max_tokens for request in requests]
 
 
 @torch.inference_mode()

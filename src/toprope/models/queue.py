@@ -1,12 +1,15 @@
 """Dynamic batching: calls from many coroutines, answered in batches by one thread.
 
 One thread, because a model's hooks and adapters are its own state: two passes at once would see
-each other's. It takes whatever is waiting, so that a batch forms by itself while the one before it
-is answered. Before a batch it gives those who are about to call the time to do so, and no more:
+each other's. It takes a batch of what is waiting, which gathers by itself while the one before is
+answered; what is left over waits for the next. A batch takes about as long with few calls in it as
+with many, so before one that isn't full it gives those who are about to call the time to do so:
 
 - when the callers' event loop has gone round without bringing another call, none is on its way;
 - callers that were answered together usually come back together: while fewer calls are there than
-  were in flight before, it waits on, until `WAIT_SECONDS` have brought no other.
+  were in flight before, it waits on, until `WAIT_SECONDS` have brought no other;
+- who awaits shorter work that is done by the batch (`together.py`: a judge's ratings) is about to
+  come back, and the queue waits for its end.
 
 The event loop itself does the watching, so that on a busy machine, where it may not run for longer
 than that, a batch isn't torn apart.
@@ -24,8 +27,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from weakref import WeakSet, WeakValueDictionary
 
-from toprope.models.generation import Completion, Request, in_batches
+from toprope.models.generation import Completion, Request, fill_a_batch, in_batches
 from toprope.models.local import LocalModel
+from toprope.models.together import at_work
 
 WAIT_SECONDS = 0.02
 """The wait for callers that may come back, after the newest call: a lone call's longest wait."""
@@ -39,6 +43,9 @@ BUSY_SECONDS = 0.25
 LONGEST_END = 10.0
 """Seconds that the interpreter's end waits for the pass under way."""
 
+MOST_PASSED = 4
+"""Batches that a call may be passed over in favour of a full one."""
+
 LINGER_SECONDS = 1.0
 """How long the thread stays when nothing is left to do."""
 
@@ -49,10 +56,15 @@ _finding = threading.Lock()
 
 @dataclass(eq=False)
 class _Call:
-    """A request and where its answer is awaited."""
+    """A request and where its answer is awaited.
+
+    Attributes:
+        passed: the batches that others were answered in since it came.
+    """
 
     request: Request
     answer: asyncio.Future[Completion]
+    passed: int = 0
 
     @property
     def is_wanted(self) -> bool:
@@ -125,22 +137,33 @@ class BatchQueue:
             worker.join(LONGEST_END)
 
     def _work(self) -> None:
-        while calls := self._collect():
-            for rows in in_batches([call.request for call in calls]):
-                self._answer([calls[i] for i in rows])
+        while (calls := self._collect()) is not None:
+            self._answer(calls)
 
-    def _collect(self) -> list[_Call]:
-        """The calls to answer next; none, and the thread ends, when none has come for a while."""
+    def _collect(self) -> list[_Call] | None:
+        """The calls to answer next; None, and the thread ends, when none has come for a while."""
         with self._arrival:
             self._arrival.wait_for(lambda: self._waiting or self._is_ending, LINGER_SECONDS)
             if self._is_ending or not self._waiting:
                 self._worker, self._in_flight = None, 0
                 atexit.unregister(self._end)
-                return []
+                return None
         self._wait_for_others()
         with self._arrival:
-            calls, self._waiting = self._waiting, []
-        return calls
+            return self._take()
+
+    def _take(self) -> list[_Call]:
+        """A batch of those that wait: the full one with the oldest call, or the rest."""
+        waiting = [call for call in self._waiting if call.is_wanted]
+        batches = [sorted(rows) for rows in in_batches([call.request for call in waiting])]
+        full = batches[:-1] or batches
+        is_overdue = bool(waiting) and waiting[0].passed >= MOST_PASSED
+        rows = min(batches if is_overdue else full, default=[])
+        taken = {id(waiting[i]) for i in rows}
+        self._waiting = [call for call in waiting if id(call) not in taken]
+        for call in self._waiting:
+            call.passed += 1
+        return [waiting[i] for i in rows]
 
     def _wait_for_others(self) -> None:
         loop = self._waiting[-1].answer.get_loop()
@@ -150,13 +173,21 @@ class BatchQueue:
         except RuntimeError:  # the loop was closed: nobody else will call from there
             watch.close()
             return
-        wait([watching], timeout=BUSY_SECONDS)
+        while wait([watching], timeout=BUSY_SECONDS).not_done:
+            if not at_work(loop) or self._is_ending:
+                break
         watching.cancel()
 
     async def _watch(self) -> None:
-        """Returns when no other call is on its way."""
-        seen = 0
-        while seen < (here := len(self._waiting)):
+        """Returns when a batch is full, or no other call is on its way."""
+        seen, loop = 0, asyncio.get_running_loop()
+        while not fill_a_batch([call.request for call in self._waiting]):
+            if at_work(loop):
+                seen = 0
+                await asyncio.sleep(0.01)
+                continue
+            if seen == (here := len(self._waiting)):
+                return
             seen = here
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)
