@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from toprope.models import generation
 from toprope.models import queue as queue_module
@@ -22,6 +23,13 @@ from toprope.models.queue import BatchQueue
 from toprope.models.together import Together, at_work
 
 POISON = 666  # a token that the stand-in can't read
+
+
+class Layers(torch.nn.Identity):
+    """As much of a model's module as a queue looks at."""
+
+    config = LlamaConfig()
+    dtype = torch.float32
 
 
 class StandIn:
@@ -35,7 +43,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.name = "stand-in"
-        self.module = torch.nn.Identity()
+        self.module = Layers()
         self.batches: list[list[Request]] = []
         self.began: list[float] = []
         self.passes = 0
@@ -191,7 +199,9 @@ def test_several_requests_of_one_call_come_back_in_order(queue: BatchQueue) -> N
 def test_a_batch_keeps_to_the_token_budget(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)  # a call has two: its prompt, its answer
+    monkeypatch.setattr(
+        generation, "token_budget", lambda _: 8
+    )  # a call has two: its prompt, its answer
 
     assert asyncio.run(ask_many(queue, 10)) == [str(i) for i in range(10)]
     assert model.sizes == [4, 4, 2]
@@ -200,7 +210,7 @@ def test_a_batch_keeps_to_the_token_budget(
 def test_what_is_left_of_a_batch_goes_with_those_that_came_meanwhile(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)  # four calls
+    monkeypatch.setattr(generation, "token_budget", lambda _: 8)  # four calls
 
     async def six_then_two() -> None:
         model.open.clear()
@@ -220,7 +230,7 @@ def test_a_short_call_is_not_passed_over_for_ever(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Long ones fill batch after batch, and it alone isn't full."""
-    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)
+    monkeypatch.setattr(generation, "token_budget", lambda _: 8)
     monkeypatch.setattr(queue_module, "MOST_PASSED", 2)
 
     async def one_among_many() -> None:
@@ -276,7 +286,7 @@ def test_a_caller_whose_work_is_done_by_the_batch_is_waited_for(
 def test_a_full_batch_waits_for_nobody(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "TOKEN_BUDGET", 8)
+    monkeypatch.setattr(generation, "token_budget", lambda _: 8)
     done = threading.Event()
 
     def work(asked: list[int]) -> list[int]:
@@ -420,11 +430,15 @@ import asyncio, time
 import torch
 from toprope.models import queue
 from toprope.models.generation import Completion, Request
+from transformers import LlamaConfig
 
 queue.LINGER_SECONDS = 0.05
 
+class Layers(torch.nn.Identity):
+    config, dtype = LlamaConfig(), torch.float32
+
 class Model:
-    name, module = "stand-in", torch.nn.Identity()
+    name, module = "stand-in", Layers()
     def complete(self, requests):
         return [Completion("", [1], 1, "end") for _ in requests]
     def __del__(self):

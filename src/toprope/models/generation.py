@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from toprope.models.capturing import captured
-from toprope.models.keys_values import as_argument
+from toprope.models.keys_values import as_argument, bytes_per_token, read_ahead
 from toprope.models.shared_prefix import begin, near_batches
 
-TOKEN_BUDGET = 8192
-"""Prompt and answer tokens of a batch, padding included; it bounds the memory of the key-value
-cache."""
+CACHE_BYTES = 2 << 30
+"""Of keys and values, that a batch is to keep."""
+
+FEWEST_TOKENS, MOST_TOKENS = 8192, 32_768
+"""Of a batch, whatever a model keeps of a token: more rows than these don't make it faster."""
 
 SHRINK_AT = 0.25
 """The share of rows that must have ended before the batch is made smaller: each time costs a copy
@@ -110,15 +112,21 @@ class _Row:
     text: str = ""
 
 
-def in_batches(requests: Sequence[Request]) -> Iterator[list[int]]:
+def in_batches(module: Any, requests: Sequence[Request]) -> Iterator[list[int]]:
     """Which requests are answered together, as indices; only the last batch has room for more."""
     prompts = [request.tokens for request in requests]
-    return near_batches(prompts, _lengths(requests), budget=TOKEN_BUDGET)
+    return near_batches(prompts, _lengths(requests), budget=token_budget(module))
 
 
-def fill_a_batch(requests: Sequence[Request]) -> bool:
+def fill_a_batch(module: Any, requests: Sequence[Request]) -> bool:
     """Whether they leave no room for one more."""
-    return (len(requests) + 1) * max(_lengths(requests), default=0) > TOKEN_BUDGET
+    return (len(requests) + 1) * max(_lengths(requests), default=0) > token_budget(module)
+
+
+def token_budget(module: Any) -> int:
+    """Prompt and answer tokens of a batch, padding included."""
+    fit = CACHE_BYTES // bytes_per_token(module)
+    return min(max(fit, FEWEST_TOKENS), MOST_TOKENS)
 
 
 def _lengths(requests: Sequence[Request]) -> list[int]:
@@ -149,18 +157,15 @@ def _decode(
     Args:
         states: layer -> [B, T, D] of the newest pass.
     """
-    from transformers import DynamicCache
+    from toprope.models.growing_cache import growing_cache
 
     rows = [_Row(request, np.random.default_rng(request.seed)) for request in requests]
     ends = end_tokens(module, tokenizer)
-    cache = DynamicCache(config=module.config)
-    ids_BT, mask_BT, positions_BT = begin(
-        module,
-        cache,
-        [request.tokens for request in requests],
-        tokenizer.pad_token_id,
-        [_read_first(one) if one.watch else 1 for one in requests],
-    )
+    cache = growing_cache(module)
+    own = [_read_first(one) if one.watch else 1 for one in requests]
+    prompts = [request.tokens for request in requests]
+    ids_BT, mask_BT, positions_BT = begin(module, cache, prompts, tokenizer.pad_token_id, own)
+    ids_BT, positions_BT = read_ahead(module, cache, ids_BT, mask_BT, positions_BT, last=max(own))
     keys_values = as_argument(module, cache)
     live = list(rows)
     while True:

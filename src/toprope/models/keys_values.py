@@ -1,8 +1,14 @@
-"""A model's cache of keys and values: its name as an argument, which transformers 5.24 changed, and
-what it keeps."""
+"""A model's cache of keys and values: its name as an argument, which transformers 5.24 changed,
+what it keeps and how much that is, and how it is filled."""
 
 import inspect
 from typing import Any
+
+from torch import Tensor
+
+AT_ONCE = 8192
+"""Tokens that are read in one pass, padding included: what is computed on the way takes far more
+memory than what is kept."""
 
 
 def as_argument(module: Any, keys_values: Any) -> dict[str, Any]:
@@ -18,3 +24,41 @@ def keeps_every_position(cache: Any, length: int) -> bool:
         return False
     windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
     return all(length <= window for window in windows)
+
+
+def bytes_per_token(module: Any) -> int:
+    """That are kept, where every layer keeps every position."""
+    config = module.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * heads * width * module.dtype.itemsize
+
+
+def read_ahead(
+    module: Any, cache: Any, ids_BT: Tensor, mask_BPT: Tensor, positions_BT: Tensor, *, last: int
+) -> tuple[Tensor, Tensor]:
+    """Reads into the cache what is too much for one pass.
+
+    Args:
+        mask_BPT: of what is in the cache, and of the tokens.
+        last: how many of each row's last tokens the one pass has to read.
+
+    Returns:
+        Token ids and positions that are left to read, at least `last`; all of them, where the
+        cache doesn't keep every position as it is.
+    """
+    most = max(last, AT_ONCE // len(ids_BT))
+    if ids_BT.shape[1] > most and not keeps_every_position(cache, mask_BPT.shape[1]):
+        return ids_BT, positions_BT
+    while (left := ids_BT.shape[1]) > most:
+        n = min(most, left - last)
+        module(
+            input_ids=ids_BT[:, :n],
+            attention_mask=mask_BPT[:, : mask_BPT.shape[1] - left + n],
+            position_ids=positions_BT[:, :n],
+            use_cache=True,
+            logits_to_keep=1,
+            **as_argument(module, cache),
+        )
+        ids_BT, positions_BT = ids_BT[:, n:], positions_BT[:, n:]
+    return ids_BT, positions_BT

@@ -265,7 +265,7 @@ class LocalModel:
         self._needs_decoder("generate text")
         answers: dict[int, generation.Completion] = {}
         with (progress or Progress(quiet=True)).task("generating", len(requests)) as task:
-            for rows in generation.in_batches(requests):
+            for rows in generation.in_batches(self.module, requests):
                 batch = [requests[i] for i in rows]
                 with self.turn:
                     blocks = self.blocks if any(one.watch for one in batch) else None

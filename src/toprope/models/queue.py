@@ -155,7 +155,10 @@ class BatchQueue:
     def _take(self) -> list[_Call]:
         """A batch of those that wait: the full one with the oldest call, or the rest."""
         waiting = [call for call in self._waiting if call.is_wanted]
-        batches = [sorted(rows) for rows in in_batches([call.request for call in waiting])]
+        batches = [
+            sorted(rows)
+            for rows in in_batches(self.model.module, [call.request for call in waiting])
+        ]
         full = batches[:-1] or batches
         is_overdue = bool(waiting) and waiting[0].passed >= MOST_PASSED
         rows = min(batches if is_overdue else full, default=[])
@@ -181,7 +184,7 @@ class BatchQueue:
     async def _watch(self) -> None:
         """Returns when a batch is full, or no other call is on its way."""
         seen, loop = 0, asyncio.get_running_loop()
-        while not fill_a_batch([call.request for call in self._waiting]):
+        while not self._fills_a_batch():
             if at_work(loop):
                 seen = 0
                 await asyncio.sleep(0.01)
@@ -194,6 +197,9 @@ class BatchQueue:
             until = time.monotonic() + WAIT_SECONDS
             while len(self._waiting) == seen < self._in_flight and time.monotonic() < until:
                 await asyncio.sleep(0.001)
+
+    def _fills_a_batch(self) -> bool:
+        return fill_a_batch(self.model.module, [call.request for call in self._waiting])
 
     def _answer(self, calls: Sequence[_Call]) -> None:
         calls = [call for call in calls if call.is_wanted]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toprope.models.batching import batches, left_padded
-from toprope.models.keys_values import as_argument, keeps_every_position
+from toprope.models.keys_values import as_argument, keeps_every_position, read_ahead
 
 NEAR = 64
 """Prompts a group has at most: what is tried grows with it."""
@@ -116,8 +116,9 @@ def begin(
 
     heads = [prompts[group.members[0]][: group.shared] for group in found]
     ids_GP, mask_GP, positions_GP = left_padded(heads, pad, module.device)
+    rest_GP, positions_GP = read_ahead(module, cache, ids_GP, mask_GP, positions_GP, last=1)
     module(
-        input_ids=ids_GP,
+        input_ids=rest_GP,
         attention_mask=mask_GP,
         position_ids=positions_GP,
         use_cache=True,
