@@ -52,14 +52,22 @@ PROMPTS = tuple(style.format(topic) for style in STYLES for topic in TOPICS)
 @click.option("--tokens", default=64, show_default=True, help="Of an answer, in the 32 calls.")
 @click.option("--short", default=16, show_default=True, help="Of an answer, with 1 and 8 callers.")
 @click.option("--calls", default=4, show_default=True, help="Of each caller, one after another.")
+@click.option("--numbers", default=0, show_default=True, help="Before each of the 32, as a text.")
 @click.option("--peers/--no-peers", default=True, help="Whether to time `hf` as well.")
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file for all that was timed.")
 def main(
-    name: str, rounds: int, tokens: int, short: int, calls: int, peers: bool, out: Path | None
+    name: str,
+    rounds: int,
+    tokens: int,
+    short: int,
+    calls: int,
+    numbers: int,
+    peers: bool,
+    out: Path | None,
 ) -> None:
     """Times the Inspect provider, and prints its ratios to the others as a Markdown table."""
     local = shared(name)
-    families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens)}
+    families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens, numbers)}
     if peers:
         hf = hf_provider(name, local)
         for callers in CALLERS:
@@ -69,7 +77,13 @@ def main(
     ratios = {family: [*ratios_to_the_first(found)] for family, found in rates.items()}
     click.echo(as_markdown(rates, ratios))
     if out:
-        settings = {"model": name, "rounds": rounds, "tokens": tokens, "short": short}
+        settings = {
+            "model": name,
+            "rounds": rounds,
+            "tokens": tokens,
+            "short": short,
+            "numbers": numbers,
+        }
         report = {
             "settings": settings | {"calls": calls},
             "machine": machine() | {"inspect-ai": version("inspect-ai")},
@@ -81,15 +95,18 @@ def main(
         out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def overhead_arms(name: str, local: LocalModel, max_tokens: int) -> Arms:
+def overhead_arms(name: str, local: LocalModel, max_tokens: int, numbers: int) -> Arms:
     """The same batch of prompts three ways."""
     model = get_model(f"toprope/{name}", config=config(max_tokens))
-    chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+    rng = np.random.default_rng(0)  # prompts that begin alike would be read once
+    texts = [" ".join(map(str, rng.integers(10, 100, numbers))) for _ in PROMPTS]
+    prompts = [f"{text} {prompt}".strip() for text, prompt in zip(texts, PROMPTS, strict=True)]
+    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     rows = [local.tokens(chat) for chat in chats]
     ids_BT, mask_BT, _ = left_padded(rows, local.tokenizer.pad_token_id, local.device)
 
     def provider() -> float:
-        asyncio.run(all_at_once(model))
+        asyncio.run(all_at_once(model, prompts))
         return 1
 
     def bare_local() -> float:
@@ -144,9 +161,9 @@ def config(max_tokens: int, *, max_connections: int | None = None) -> GenerateCo
     return GenerateConfig(max_tokens=max_tokens, temperature=0, max_connections=max_connections)
 
 
-async def all_at_once(model: Model) -> None:
+async def all_at_once(model: Model, prompts: Sequence[str]) -> None:
     init_concurrency()  # as an evaluation does: Inspect keeps the first limit it hears of a model
-    await asyncio.gather(*(model.generate(prompt) for prompt in PROMPTS))
+    await asyncio.gather(*(model.generate(prompt) for prompt in prompts))
 
 
 async def in_turn(model: Model, callers: int, calls: int) -> float:

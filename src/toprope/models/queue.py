@@ -149,12 +149,11 @@ class BatchQueue:
                 atexit.unregister(self._end)
                 return None
         self._wait_for_others()
-        with self._arrival:
-            return self._take()
+        return self._take()
 
     def _take(self) -> list[_Call]:
         """A batch of those that wait: the full one with the oldest call, or the rest."""
-        waiting = [call for call in self._waiting if call.is_wanted]
+        waiting = [call for call in list(self._waiting) if call.is_wanted]
         batches = [
             sorted(rows)
             for rows in in_batches(self.model.module, [call.request for call in waiting])
@@ -162,11 +161,13 @@ class BatchQueue:
         full = batches[:-1] or batches
         is_overdue = bool(waiting) and waiting[0].passed >= MOST_PASSED
         rows = min(batches if is_overdue else full, default=[])
-        taken = {id(waiting[i]) for i in rows}
-        self._waiting = [call for call in waiting if id(call) not in taken]
+        taken = [waiting[i] for i in rows]
+        gone = set(taken)
+        with self._arrival:
+            self._waiting = [call for call in self._waiting if call.is_wanted and call not in gone]
         for call in self._waiting:
             call.passed += 1
-        return [waiting[i] for i in rows]
+        return taken
 
     def _wait_for_others(self) -> None:
         loop = self._waiting[-1].answer.get_loop()
