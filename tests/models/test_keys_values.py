@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from toprope.models import generation, keys_values
 from toprope.models.generation import Request, StateWatch
@@ -128,6 +134,12 @@ def test_a_token_takes_as_much_memory_as_is_reckoned():
         module(input_ids=torch.ones(1, 5, dtype=torch.long), **as_argument(module, cache))
     kept = sum(x.numel() * x.itemsize for layer in cache.layers for x in (layer.keys, layer.values))
     assert bytes_per_token(module) == kept / 5
+
+
+def test_a_model_without_heads_is_reckoned_by_its_width():
+    config = MambaConfig(hidden_size=16, num_hidden_layers=3)
+    module = SimpleNamespace(config=config, dtype=torch.float32)
+    assert bytes_per_token(module) == 2 * 3 * 16 * 4
 
 
 def test_a_batch_is_bounded_by_memory_within_limits(monkeypatch: pytest.MonkeyPatch):

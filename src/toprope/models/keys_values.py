@@ -27,11 +27,15 @@ def keeps_every_position(cache: Any, length: int) -> bool:
 
 
 def bytes_per_token(module: Any) -> int:
-    """That are kept, where every layer keeps every position."""
+    """Of keys and values, where every layer keeps every position. A model whose configuration
+    doesn't tell its heads in one number is taken to share none."""
     config = module.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * heads * width * module.dtype.itemsize
+    heads = getattr(config, "num_attention_heads", None)
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    width = config.hidden_size
+    if isinstance(heads, int) and isinstance(shared, int):
+        width = shared * (getattr(config, "head_dim", None) or width // heads)
+    return 2 * config.num_hidden_layers * width * module.dtype.itemsize
 
 
 def read_ahead(
