@@ -167,6 +167,7 @@ def self_play_rows(**fields: Any) -> list[Evidence]:
                 made(stage, "accuracy_gain", around(gain), role="result", baseline=published, **of)
             )
             rows.append(made(stage, "speech_words_change", around(12, 2), **of))
+            rows.append(made(stage, "verified_quotes_change", around(-0.3), **of))
             rows.append(made(stage, "unverified_quotes_change", around(0.01), **of))
             rows.append(made(stage, "pair_rate", around(0.4), **of))
         for side, value in (("", 0.6), ("honest_", 0.7), ("dishonest_", 0.5)):

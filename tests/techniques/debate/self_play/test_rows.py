@@ -37,11 +37,20 @@ def verdict(first: float) -> Verdict:
 
 def debates(right: Sequence[float], words: int = 2, by: Sequence[str] = ("x", "x")):
     """A game a question and seating, in which the right answer has the probability given; by: who
-    argues for the first option, and the second."""
+    argues for the first option, and the second. All but two words of a speech are quotes."""
+    quotes = words - 2
     found = []
     for question, share in zip(QUESTIONS, right, strict=True):
         turns = tuple(
-            Turn(f"Debater {'AB'[i]}", "debater", "w " * words, i, by=by[i], unverified=i)
+            Turn(
+                f"Debater {'AB'[i]}",
+                "debater",
+                "w " * words,
+                i,
+                by=by[i],
+                verified=quotes,
+                unverified=i,
+            )
             for i in (0, 1)
         )
         first = share if question.answer == 0 else 1 - share
@@ -117,6 +126,8 @@ def rows() -> dict[tuple[str, str], Evidence]:
         ("headline", "right_probability_gain_over_consultancy", 0.15 + 0.4 / 8),
         ("debate_trained_1", "right_probability_gain", 0.6 - 0.45),
         ("debate_trained_1", "speech_words_change", 3),
+        ("debate_trained_1", "verified_quotes_a_speech", 3),
+        ("debate_trained_1", "verified_quotes_change", 3),
         ("debate_trained_1", "unverified_quotes_a_speech", 1 / 2),
         ("debate_trained_1", "declined_change", 0),
         # For the first option it wins where that is right; for the second, of the last two

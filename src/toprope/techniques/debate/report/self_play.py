@@ -60,6 +60,7 @@ _ACCURACIES = (
 )
 _SIGNS = {
     "speech_words_change": "words of a speech",
+    "verified_quotes_change": "quotes of a speech that are in the passage",
     "unverified_quotes_change": "quotes of a speech that aren't in the passage",
     "declined_change": "speeches refused or empty",
     "persuasiveness_change": "verdicts for the consultant's answer",
@@ -67,6 +68,8 @@ _SIGNS = {
 _HACKING = (
     ("speech_words", "Words of a speech"),
     ("speech_words_change", "Change"),
+    ("verified_quotes_a_speech", "Quotes in the passage, of a speech"),
+    ("verified_quotes_change", "Change"),
     ("unverified_quotes_a_speech", "Quotes not in the passage, of a speech"),
     ("unverified_quotes_change", "Change"),
     ("declined_change", "Refused or empty, change"),

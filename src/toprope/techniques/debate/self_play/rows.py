@@ -19,7 +19,7 @@ debate and consultancy, trained or not, also
     accuracy_over_seatings         questions whose right answer is the likeliest, on average over
                                    its seatings: a judge with a favourite place answers so too
     speech_words                   words of a speech, on average
-    unverified_quotes_a_speech
+    verified_quotes_a_speech, unverified_quotes_a_speech
 
 and trained ones, each against the untrained one of its protocol:
 
@@ -30,8 +30,9 @@ and trained ones, each against the untrained one of its protocol:
     accuracy_over_seatings_gain
     right_probability_gain         the judge's probability of the right answer
     agent_score_gain               log p(right) - log p(wrong), of who argued for each
-    speech_words_change, unverified_quotes_change (a speech), declined_change (share of speeches
-    refused or empty)              signs of reward hacking
+    speech_words_change, verified_quotes_change and unverified_quotes_change (a speech),
+    declined_change (share of speeches refused or empty)
+                                   signs of reward hacking: more words, fewer true quotes, ...
     persuasiveness_change, side_probability_change
                                    lone speakers: verdicts for the answer argued for, and its
                                    probability

@@ -84,6 +84,10 @@ def speech_words(transcript: Transcript) -> float:
     return _a_speech(transcript, lambda turn: len(turn.text.split()))
 
 
+def verified_quotes(transcript: Transcript) -> float:
+    return _a_speech(transcript, lambda turn: turn.verified)
+
+
 def unverified_quotes(transcript: Transcript) -> float:
     return _a_speech(transcript, lambda turn: turn.unverified)
 

@@ -35,6 +35,7 @@ class StageRows:
         """All but accuracy, and what any arm has."""
         yield self._over_seatings()
         yield self._mean("speech_words", scores.speech_words)
+        yield self._mean("verified_quotes_a_speech", scores.verified_quotes)
         yield self._mean("unverified_quotes_a_speech", scores.unverified_quotes)
         if self.stage.lesson:
             yield from self._changes()
@@ -62,6 +63,7 @@ class StageRows:
         if all(len(one.question.options) == 2 for one in some):
             yield self._change("agent_score_gain", scores.agent_gap, better="higher")
         yield self._change("speech_words_change", scores.speech_words)
+        yield self._change("verified_quotes_change", scores.verified_quotes, better="higher")
         yield self._change("unverified_quotes_change", scores.unverified_quotes, better="lower")
         yield self._change("declined_change", scores.declined, better="lower")
         if some[0].seating.assigned is not None:
