@@ -3,7 +3,7 @@
     python benchmarks/large_batch.py --model qwen2.5-coder-0.5b --rounds 6
 
 The other two arms: transformers' own cache, which copies all it holds for each new token; and that
-in batches of 8,192 tokens at most. The prompts are four speeches on each of some passages.
+in batches of 8,192 tokens at most. The prompts are those of `shared_prefix.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import click
 import torch
 from transformers import DynamicCache
 
+from shared_prefix import on_passages
 from timing import interleaved, machine, ratios_to_the_first
 from toprope.models import generation, growing_cache
 from toprope.models.local import LocalModel
 from toprope.models.placement import dtype_named
-from toprope.techniques.debate.passages.generate import PassageSettings, passages
-
-ENDS = ("the first", "the second", "neither", "both")
 
 
 @click.command()
@@ -38,12 +36,7 @@ def main(
     """Times the three, and prints the first one's ratios to the others."""
     torch.set_num_threads(threads)
     model = LocalModel.load(name, dtype=dtype_named(dtype), device="cpu")
-    found = passages(PassageSettings(size=many, words=words)).questions
-    prompts = [
-        [{"role": "user", "content": f"{one.passage}\n\n{one.text}\n\nArgue for {end}."}]
-        for one in found
-        for end in ENDS
-    ]
+    prompts = on_passages(many, words)
 
     def answered() -> float:
         model.generate(prompts, max_tokens=tokens)

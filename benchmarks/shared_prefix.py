@@ -35,12 +35,7 @@ def main(
     torch.set_num_threads(threads)
     model = LocalModel.load(name, dtype=dtype_named(dtype), device="cpu")
     normal = shared_prefix.WORTH
-    found = passages(PassageSettings(size=many, words=words)).questions
-    prompts = [
-        [{"role": "user", "content": f"{one.passage}\n\n{one.text}\n\nSay in a sentence: {end}."}]
-        for one in found
-        for end in ENDS
-    ]
+    prompts = on_passages(many, words)
 
     def answered(worth: float) -> float:
         shared_prefix.WORTH = worth
@@ -52,6 +47,16 @@ def main(
     lengths = [len(model.tokens(prompt)) for prompt in prompts]
     click.echo(f"{len(prompts)} prompts of {min(lengths)} to {max(lengths)} tokens: {ratio}")
     click.echo(machine())
+
+
+def on_passages(many: int, words: int) -> list[list[dict[str, str]]]:
+    """Four prompts on each of so many passages of so many words."""
+    found = passages(PassageSettings(size=many, words=words)).questions
+    return [
+        [{"role": "user", "content": f"{one.passage}\n\n{one.text}\n\nSay in a sentence: {end}."}]
+        for one in found
+        for end in ENDS
+    ]
 
 
 if __name__ == "__main__":

@@ -199,9 +199,8 @@ def test_several_requests_of_one_call_come_back_in_order(queue: BatchQueue) -> N
 def test_a_batch_keeps_to_the_token_budget(
     model: StandIn, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        generation, "token_budget", lambda _: 8
-    )  # a call has two: its prompt, its answer
+    # A call has two: its prompt, its answer.
+    monkeypatch.setattr(generation, "token_budget", lambda _: 8)
 
     assert asyncio.run(ask_many(queue, 10)) == [str(i) for i in range(10)]
     assert model.sizes == [4, 4, 2]

