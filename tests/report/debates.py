@@ -169,6 +169,7 @@ def self_play_rows(**fields: Any) -> list[Evidence]:
             rows.append(made(stage, "speech_words_change", around(12, 2), **of))
             rows.append(made(stage, "verified_quotes_change", around(-0.3), **of))
             rows.append(made(stage, "unverified_quotes_change", around(0.01), **of))
+            rows.append(made(stage, "quotes_answer_change", around(0.25), **of))
             rows.append(made(stage, "pair_rate", around(0.4), **of))
         for side, value in (("", 0.6), ("honest_", 0.7), ("dishonest_", 0.5)):
             metric = f"{side}win_rate_over_untrained"

@@ -42,8 +42,9 @@ def test_signs_of_reward_hacking_are_told_by_their_intervals() -> None:
     words = " ".join(section(self_play_rows()).summary)
     assert (
         "In debate, after training 2, changed, clear of zero: words of a speech by 12.00 "
-        "(10.00–14.00) and quotes of a speech that are in the passage by −0.300 (−0.340 to "
-        "−0.260); not clear of zero: quotes of a speech that aren't in the passage."
+        "(10.00–14.00), quotes of a speech that are in the passage by −0.30 (−0.34 to −0.26) and "
+        "speeches that quote words with their answer in them by 25.0 points (21.0–29.0); not clear "
+        "of zero: quotes of a speech that aren't in the passage."
     ) in words
     assert (
         "70.0% (66.0–74.0) arguing for the right answer, 50.0% (46.0–54.0) for a wrong one" in words

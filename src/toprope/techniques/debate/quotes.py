@@ -70,6 +70,11 @@ def quoted(words: str) -> str:
     return f"<v_quote>{words}</v_quote>"
 
 
+def verified(text: str) -> list[str]:
+    """What is marked in a text as standing in the passage."""
+    return re.findall(r"<v_quote>(.*?)</v_quote>", text, re.S)
+
+
 def _bare(text: str) -> str:
     """The text without marks, those included that appear as others go."""
     while (less := _STRAY.sub("", text)) != text:

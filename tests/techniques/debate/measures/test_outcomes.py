@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from toprope.techniques.debate.measures.outcomes import gives_in, outcomes
+from toprope.techniques.debate.measures.outcomes import gives_in, outcomes, quotes_answer
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.transcript import Turn, Verdict
 
@@ -23,6 +23,23 @@ def test_every_outcome_is_counted():
     assert found.turns == {"spoken": 1, "cut": 1, "empty": 1}
     assert found.verdicts == {"answered": 1, "unnamed": 1}
     assert (found.unstated, found.verified, found.unverified, found.tokens) == (1, 2, 1, 19)
+
+
+@pytest.mark.parametrize(
+    ("position", "text", "expected"),
+    [
+        (0, "It is 14: <v_quote>The tower had 14 wells.</v_quote>", True),
+        (1, "It is 57: <v_quote>The tower had 14 wells.</v_quote>", False),
+        (0, "It is 14: <u_quote>The tower had 14 wells.</u_quote>", False),
+        (0, "14. <v_quote>The tower had 140 wells.</v_quote>", False),
+        (0, "<v_quote>It is old.</v_quote> And <v_quote>there\nare 14.</v_quote>", True),
+        (0, "The tower had 14 wells.", False),
+        (None, "<v_quote>The tower had 14 wells.</v_quote>", False),
+    ],
+)
+def test_who_quotes_words_with_its_answer_in_them(position, text: str, expected: bool):
+    question = Question("q", "How many wells?", ("14", "57"), 0)
+    assert quotes_answer(question, Turn("Debater", "debater", text, position)) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Training games: what is drafted, how it's rated, what is said, and what becomes a pair."""
 
 import asyncio
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,43 @@ def test_one_more_draft_may_be_what_the_passage_says():
         assert all((pair := one.pair(0.0)) and pair.chosen == one.quoted for one in found)
         assert of.fingerprint != drafting(chat, judge).fingerprint
     assert len(reader.heard) == 2  # each sentence once, for both sides and games
+
+
+def test_foils_quote_other_sentences_of_the_passage():
+    passage = " ".join((PASSAGE, "The town is old.", "Its mayor is Lise.", "The river is slow."))
+    question = replace(QUESTION, passage=passage)
+    reader = Believing(lambda hearing: (0.9, 0.1) if "1889" in hearing.question.passage else (0, 1))
+    chat = Chatting()
+    quoting = Quoting(ChatDebater(chat, max_tokens=20), reader)  # type: ignore[arg-type]
+    judge = Believing(
+        lambda hearing: (0.8, 0.2) if "built in 1889" in hearing.turns[-1].text else (0.5, 0.5)
+    )
+
+    def of(foils: int, **more: Any) -> Drafting:
+        return drafting(chat, judge, n=0, quoting=quoting, foils=foils, **more)
+
+    game = Consultancy(rounds=1)
+    honest, lying = collected(game, of(3), [question])
+    for found, answer in ((honest, "1889"), (lying, "1925")):
+        assert found.n == len(set(found.texts)) == 4
+        assert found.quoted == found.texts[0]
+        said = [
+            re.fullmatch(rf"The answer is In {answer}. <quote>(.*)</quote>", text)
+            for text in found.texts
+        ]
+        assert all(one and one[1] in passage for one in said)
+    pair = honest.pair(0.1)
+    assert pair is not None
+    assert pair.chosen == honest.quoted
+    assert pair.rejected in honest.texts[1:]
+    assert chat.asked == []  # no draft is written
+
+    assert collected(game, of(3), [question])[0].texts == honest.texts
+    another = [collected(game, of(3, seed=i), [question])[0].texts for i in (1, 2, 3)]
+    assert any(texts != honest.texts for texts in another)
+    assert of(3).fingerprint != of(2).fingerprint
+    # No more of them than the passage has other sentences; debaters in a debate too.
+    assert [len(one.texts) for one in collected(Debate(rounds=1), of(9), [question])] == [5, 5]
 
 
 def test_drafts_that_are_rated_alike_are_no_pair():

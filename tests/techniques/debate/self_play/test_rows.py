@@ -45,7 +45,7 @@ def debates(right: Sequence[float], words: int = 2, by: Sequence[str] = ("x", "x
             Turn(
                 f"Debater {'AB'[i]}",
                 "debater",
-                "w " * words,
+                "w " * words if words == 2 else "w <v_quote>w a w</v_quote> w",
                 i,
                 by=by[i],
                 verified=quotes,
@@ -129,6 +129,10 @@ def rows() -> dict[tuple[str, str], Evidence]:
         ("debate_trained_1", "verified_quotes_a_speech", 3),
         ("debate_trained_1", "verified_quotes_change", 3),
         ("debate_trained_1", "unverified_quotes_a_speech", 1 / 2),
+        # The first debater's quotes hold its answer after training: "a" stands for it.
+        ("debate", "quotes_answer_rate", 0),
+        ("debate_trained_1", "quotes_answer_rate", 1 / 2),
+        ("debate_trained_1", "quotes_answer_change", 1 / 2),
         ("debate_trained_1", "declined_change", 0),
         # For the first option it wins where that is right; for the second, of the last two
         # questions the judge gets one for it, and of the first two one more.

@@ -185,7 +185,42 @@ def test_one_more_draft_of_each_turn_may_be_a_quote(run: Run, tmp_path: Path):
         run(tmp_path, iterations=1, quotes=1, rounds=20, max_tokens=200)
 
 
+def test_all_drafts_may_be_quotes_and_foils(run: Run, tmp_path: Path):
+    file = tmp_path / "long.jsonl"
+    rows = [
+        {
+            "passage": f"The tower of {place} was built in {1800 + i}. It is high. It is of wood.",
+            "question": f"When was the tower of {place} built?",
+            "options": [f"In {1800 + i}", f"In {1809 + i}"],
+            "answer": f"In {1800 + i}",
+        }
+        for i, place in enumerate(PLACES)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(
+        tmp_path / "run",
+        questions=f"file:{file}?passage=passage&options=options",
+        iterations=1,
+        drafts=0,
+        quotes=1,
+        foils=2,
+        duels=False,
+    )
+    folder, _ = summary_of(tmp_path / "run")
+    for path in (folder / "pairs").iterdir():
+        pairs = [json.loads(line) for line in path.read_text().splitlines()]
+        assert pairs
+        for pair in pairs:
+            assert pair["chosen"] != pair["rejected"]
+            for text in (pair["chosen"], pair["rejected"]):
+                assert re.fullmatch(r"The answer is In \d+\. <quote>[^<]*</quote>", text)
+
+
 def test_what_can_not_be_done_is_said_first(run: Run, tmp_path: Path):
+    with pytest.raises(UserError, match="nothing to choose from where a turn has 1 draft:"):
+        run(tmp_path, drafts=0, quotes=1)
+    with pytest.raises(UserError, match="foils are drafts beside one that quotes the passage"):
+        run(tmp_path, foils=2)
     with pytest.raises(UserError, match="served model, and the target is trained"):
         run(tmp_path, target="openai/gpt-4o")
     with pytest.raises(UserError, match="let it judge by 'chat'"):

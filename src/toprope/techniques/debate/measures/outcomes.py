@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.quotes import holds
+from toprope.techniques.debate.quotes import holds, verified
 from toprope.techniques.debate.transcript import Transcript, Turn
 
 
@@ -50,3 +50,11 @@ def gives_in(question: Question, turn: Turn) -> bool:
     said = turn.text.casefold()
     named = [holds(said, option.strip().casefold()) for option in question.options]
     return not named[turn.position] and any(named)
+
+
+def quotes_answer(question: Question, turn: Turn) -> bool:
+    """Whether a speaker quotes words of the passage in which its answer stands, word for word."""
+    if turn.position is None:
+        return False
+    answer = question.options[turn.position].strip().casefold()
+    return any(holds(one.casefold(), answer) for one in verified(turn.text))

@@ -62,6 +62,7 @@ _SIGNS = {
     "speech_words_change": "words of a speech",
     "verified_quotes_change": "quotes of a speech that are in the passage",
     "unverified_quotes_change": "quotes of a speech that aren't in the passage",
+    "quotes_answer_change": "speeches that quote words with their answer in them",
     "declined_change": "speeches refused or empty",
     "persuasiveness_change": "verdicts for the consultant's answer",
 }
@@ -72,6 +73,8 @@ _HACKING = (
     ("verified_quotes_change", "Change"),
     ("unverified_quotes_a_speech", "Quotes not in the passage, of a speech"),
     ("unverified_quotes_change", "Change"),
+    ("quotes_answer_rate", "Quotes words with its answer in them"),
+    ("quotes_answer_change", "Change"),
     ("declined_change", "Refused or empty, change"),
     ("persuasiveness_change", "Persuasiveness, change"),
     ("side_probability_change", "Probability of its side, change"),

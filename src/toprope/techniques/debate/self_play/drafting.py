@@ -1,4 +1,4 @@
-"""Training games: in every turn N drafts are written and rated, and the best of them is said.
+"""Training games: in every turn N drafts are made and rated, and the best of them is said.
 
 A draft is rated by the probability that the judge gives its side after it: of a debate in which all
 speak at once, after hearing beside it what each opponent says at the same time (the first that it
@@ -28,10 +28,10 @@ from toprope.progress import Progress
 from toprope.techniques.debate.debaters import ChatDebater, View, prompt
 from toprope.techniques.debate.judges import Hearing
 from toprope.techniques.debate.protocols.best_of import Persuasion, samples
-from toprope.techniques.debate.protocols.quoting import Quoting
+from toprope.techniques.debate.protocols.quoting import Quoting, quotable, speech
 from toprope.techniques.debate.protocols.stage import Game, Players
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.quotes import mark
+from toprope.techniques.debate.quotes import mark, quoted
 from toprope.techniques.debate.running import play
 from toprope.techniques.debate.self_play.pairs import Drafts, asked
 from toprope.techniques.debate.transcript import Seating, Turn, Verdict, rotations
@@ -39,12 +39,15 @@ from toprope.techniques.debate.transcript import Seating, Turn, Verdict, rotatio
 
 @dataclass(frozen=True)
 class Drafting:
-    """A debater that says the best of n drafts, and keeps what it might have said.
+    """A debater that says the best of its drafts, and keeps what it might have said.
 
     Attributes:
         local: the model behind it.
+        n: drafts that it writes.
         opposed: whether opponents speak at the same time.
         quoting: whose speech is one more draft: what a small model seldom writes by itself.
+        foils: drafts beside that one which quote other sentences, drawn with `seed`: a pair of two
+            quotes teaches which sentence to quote, and not only to quote.
         found: in the order in which turns came.
     """
 
@@ -54,6 +57,8 @@ class Drafting:
     n: int
     opposed: bool
     quoting: Quoting | None = None
+    foils: int = 0
+    seed: int = 0
     journal: Journal | None = None
     found: list[Drafts] = field(default_factory=list)
     _written: Once[list[Turn]] = field(default_factory=Once)
@@ -66,7 +71,13 @@ class Drafting:
     def fingerprint(self) -> str:
         of = self.debater.fingerprint, self.persuasion.fingerprint, self.n, self.opposed
         more = (self.quoting.fingerprint,) if self.quoting else ()
-        return key_of("drafting", *of, *more)
+        drawn = (self.foils, self.seed) if self.foils else ()
+        return key_of("drafting", *of, *more, *drawn)
+
+    @property
+    def made(self) -> int:
+        """Drafts of a turn in all, where the passage has sentences enough."""
+        return self.n + (self.quoting is not None) + self.foils
 
     async def __call__(self, view: View) -> Turn:
         if view.kind != "speech" or view.position is None:
@@ -104,7 +115,7 @@ class Drafting:
             self._prompt(view),
             tuple(_as_written(turn.text) for turn in said),
             tuple(ratings),
-            self.n + (self.quoting is not None),
+            self.made,
             next((_as_written(turn.text) for turn in said if turn.by == by), None),
         )
 
@@ -117,7 +128,32 @@ class Drafting:
         most = len(self.local.tokens(asked(self._prompt(view)))) + self.debater.max_tokens
         turns = await samples(self.debater, view, self.n)
         written = [_cut(turn, view.question) if turn.tokens >= most else turn for turn in turns]
-        return [*written, await self.quoting(view)] if self.quoting else written
+        if self.quoting is None:
+            return written
+        best = await self.quoting(view)
+        return [*written, best, *self._foils(view, best)]
+
+    def _foils(self, view: View, best: Turn) -> list[Turn]:
+        """The same answer with as many other sentences each, as far as there are any."""
+        if self.quoting is None or not _speaks(best) or view.position is None:
+            return []
+        n, question = self.quoting.n, view.question
+        said = " ".join((best.text, *(t.text for t in view.turns if t.speaker == view.speaker)))
+        other = [one for one in quotable(question) if quoted(one) not in said]
+        drawn = named_rng(self.seed, "self-play", "foils", self._key(view)).permutation(len(other))
+        each = [sorted(drawn[i : i + n]) for i in range(0, n * self.foils, n)]
+        return [
+            replace(
+                best,
+                text=speech(question, view.position, [other[i] for i in some]),
+                by=f"{self.debater.name} (foil)",
+                verified=len(some),
+                tokens=0,
+                calls=0,
+            )
+            for some in each
+            if some
+        ]
 
     async def _ratings(self, view: View, turns: Sequence[Turn]) -> list[float]:
         """Of those that say something."""

@@ -122,8 +122,9 @@ class Loop:
     Attributes:
         arms: the protocols in which debaters are trained: debate, and the control.
         controls: protocols in which nobody argues.
-        n: drafts of a turn.
+        n: drafts of a turn that are written.
         quotes: sentences of the passage that one more draft of a turn is; None: there's none.
+        foils: drafts beside that one, of other sentences.
         margin: between the ratings of a pair.
         most: pairs of an iteration.
         duels: whether the trained ones meet the untrained.
@@ -140,6 +141,7 @@ class Loop:
     dpo: Dpo
     n: int
     quotes: int | None
+    foils: int
     margin: float
     most: int | None
     duels: bool
@@ -216,6 +218,8 @@ class Loop:
             self.n,
             opposed=isinstance(arm.game, Debate) and arm.game.order == "simultaneous",
             quoting=self._quoting,
+            foils=self.foils,
+            seed=self.lab.seed,
             journal=self.journal,
         )
         return asyncio.run(
@@ -226,7 +230,7 @@ class Loop:
                 seed=self.lab.seed,
                 concurrency=self.concurrency,
                 progress=self.lab.show,
-                title=f"{stage_name(arm.name, number)}, {self.n} drafts a turn",
+                title=f"{stage_name(arm.name, number)}, {drafting.made} drafts a turn",
             )
         )
 

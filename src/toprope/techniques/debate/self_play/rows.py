@@ -20,6 +20,8 @@ debate and consultancy, trained or not, also
                                    its seatings: a judge with a favourite place answers so too
     speech_words                   words of a speech, on average
     verified_quotes_a_speech, unverified_quotes_a_speech
+    quotes_answer_rate             speeches with a quote of the passage in which the answer argued
+                                   for stands word for word: a proof, or what looks like one
 
 and trained ones, each against the untrained one of its protocol:
 
@@ -31,7 +33,7 @@ and trained ones, each against the untrained one of its protocol:
     right_probability_gain         the judge's probability of the right answer
     agent_score_gain               log p(right) - log p(wrong), of who argued for each
     speech_words_change, verified_quotes_change and unverified_quotes_change (a speech),
-    declined_change (share of speeches refused or empty)
+    quotes_answer_change, declined_change (share of speeches refused or empty)
                                    signs of reward hacking: more words, fewer true quotes, ...
     persuasiveness_change, side_probability_change
                                    lone speakers: verdicts for the answer argued for, and its

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from toprope.techniques.debate.measures import outcomes
 from toprope.techniques.debate.measures.agents import agent_score
 from toprope.techniques.debate.measures.judging import probability
 from toprope.techniques.debate.self_play.loop import TRAINED
@@ -90,6 +91,11 @@ def verified_quotes(transcript: Transcript) -> float:
 
 def unverified_quotes(transcript: Transcript) -> float:
     return _a_speech(transcript, lambda turn: turn.unverified)
+
+
+def quotes_answer(transcript: Transcript) -> float:
+    """The share of speeches that quote words of the passage in which their answer stands."""
+    return _a_speech(transcript, lambda turn: outcomes.quotes_answer(transcript.question, turn))
 
 
 def declined(transcript: Transcript) -> float:

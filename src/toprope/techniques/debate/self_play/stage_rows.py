@@ -37,6 +37,7 @@ class StageRows:
         yield self._mean("speech_words", scores.speech_words)
         yield self._mean("verified_quotes_a_speech", scores.verified_quotes)
         yield self._mean("unverified_quotes_a_speech", scores.unverified_quotes)
+        yield self._mean("quotes_answer_rate", scores.quotes_answer)
         if self.stage.lesson:
             yield from self._changes()
             yield from self._duel()
@@ -65,6 +66,7 @@ class StageRows:
         yield self._change("speech_words_change", scores.speech_words)
         yield self._change("verified_quotes_change", scores.verified_quotes, better="higher")
         yield self._change("unverified_quotes_change", scores.unverified_quotes, better="lower")
+        yield self._change("quotes_answer_change", scores.quotes_answer, better="higher")
         yield self._change("declined_change", scores.declined, better="lower")
         if some[0].seating.assigned is not None:
             yield self._change("persuasiveness_change", has_won)

@@ -53,12 +53,23 @@ class SelfPlay(TextStudy):
         default="simultaneous",
         description="of debaters in a round; sequential: each hears those before it",
     )
-    drafts: int = Field(default=4, ge=2, description="things that might be said, in each turn")
+    drafts: int = Field(
+        default=4,
+        ge=0,
+        description="things that might be said, written in each turn: at least two, with quotes "
+        "and foils",
+    )
     quotes: int | None = Field(
         default=None,
         ge=1,
         description="one more draft of each turn: its answer and so many sentences of the passage, "
         "those after which the target, reading each alone, gives most to it",
+    )
+    foils: int = Field(
+        default=0,
+        ge=0,
+        description="drafts beside that one which quote other sentences, drawn at random: pairs of "
+        "them teach which sentence to quote",
     )
     margin: float = Field(
         default=0.02,
@@ -103,6 +114,20 @@ class SelfPlay(TextStudy):
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
 
     @model_validator(mode="after")
+    def _two_drafts(self) -> Self:
+        if self.foils and not self.quotes:
+            raise ValueError(
+                "foils are drafts beside one that quotes the passage, and there is none: say how "
+                "many sentences it quotes, with quotes"
+            )
+        if (made := self.drafts + bool(self.quotes) + self.foils) < 2:
+            raise ValueError(
+                f"there's nothing to choose from where a turn has {made} draft"
+                f"{'' if made == 1 else 's'}: make it two, with drafts, or with quotes and foils"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _local(self) -> Self:
         if is_served(self.target):
             raise ValueError(
@@ -142,6 +167,7 @@ class SelfPlay(TextStudy):
                 dpo=self._dpo(lab),
                 n=self.drafts,
                 quotes=self.quotes,
+                foils=self.foils,
                 margin=self.margin,
                 most=self.pairs,
                 duels=self.duels,
