@@ -43,15 +43,15 @@ class Marked:
 
 def mark(text: str, passage: str, *, minimum: int = MINIMUM) -> Marked:
     """The text with each quote as <v_quote> or <u_quote>."""
-    source = _plain(passage)
+    source = plain(passage)
     counts = {"v": 0, "u": 0}
 
     def marked(quote: re.Match[str]) -> str:
         is_tagged = quote[1] is not None
         inside = _bare(quote[1] if is_tagged else quote[2]).strip()
-        plain = _plain(inside).strip(_AROUND)
-        stands = len(plain) >= minimum and holds(source, plain)
-        if not is_tagged and not (stands and len(plain.split()) >= WORDS):
+        words = plain(inside).strip(_AROUND)
+        stands = len(words) >= minimum and holds(source, words)
+        if not is_tagged and not (stands and len(words.split()) >= WORDS):
             return quote[0]
         kind = "v" if stands else "u"
         counts[kind] += 1
@@ -70,7 +70,7 @@ def quoted(words: str) -> str:
     return f"<v_quote>{words}</v_quote>"
 
 
-def verified(text: str) -> list[str]:
+def verified_quotes(text: str) -> list[str]:
     """What is marked in a text as standing in the passage."""
     return re.findall(r"<v_quote>(.*?)</v_quote>", text, re.S)
 
@@ -88,5 +88,6 @@ def holds(text: str, words: str) -> bool:
     return re.search(whole, text) is not None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """As quotes and passages are compared: without typography, line breaks and case."""
     return " ".join(text.translate(_TYPOGRAPHY).split()).casefold()

@@ -33,12 +33,13 @@ def test_every_outcome_is_counted():
         (0, "It is 14: <u_quote>The tower had 14 wells.</u_quote>", False),
         (0, "14. <v_quote>The tower had 140 wells.</v_quote>", False),
         (0, "<v_quote>It is old.</v_quote> And <v_quote>there\nare 14.</v_quote>", True),
+        (2, "<v_quote>There were Many\nSmall wells.</v_quote>", True),
         (0, "The tower had 14 wells.", False),
         (None, "<v_quote>The tower had 14 wells.</v_quote>", False),
     ],
 )
 def test_who_quotes_words_with_its_answer_in_them(position, text: str, expected: bool):
-    question = Question("q", "How many wells?", ("14", "57"), 0)
+    question = Question("q", "How many wells?", ("14", "57", "many small wells."), 0)
     assert quotes_answer(question, Turn("Debater", "debater", text, position)) == expected
 
 

@@ -112,47 +112,84 @@ def test_one_more_draft_may_be_what_the_passage_says():
             "The answer is In 1925. <quote>Its architect lived in the south of the city.</quote>",
         ]
         assert [one.quoted for one in found] == [one.texts[3] for one in found] == quotes
-        assert [one.n for one in found] == [4, 4]
         assert all((pair := one.pair(0.0)) and pair.chosen == one.quoted for one in found)
         assert of.fingerprint != drafting(chat, judge).fingerprint
     assert len(reader.heard) == 2  # each sentence once, for both sides and games
 
 
-def test_foils_quote_other_sentences_of_the_passage():
-    passage = " ".join((PASSAGE, "The town is old.", "Its mayor is Lise.", "The river is slow."))
-    question = replace(QUESTION, passage=passage)
+TOWN = " ".join((PASSAGE, "The town is old.", "Its mayor is Lise.", "The river is slow."))
+
+
+def quoting_drafts(chat: Chatting, foils: int, *, quotes: int = 1, **more: Any) -> Drafting:
+    """Of a model to which the year is worth most, before a judge to which the proof is."""
     reader = Believing(lambda hearing: (0.9, 0.1) if "1889" in hearing.question.passage else (0, 1))
-    chat = Chatting()
-    quoting = Quoting(ChatDebater(chat, max_tokens=20), reader)  # type: ignore[arg-type]
+    quoting = Quoting(ChatDebater(chat, max_tokens=20), reader, quotes)  # type: ignore[arg-type]
     judge = Believing(
-        lambda hearing: (0.8, 0.2) if "built in 1889" in hearing.turns[-1].text else (0.5, 0.5)
+        lambda hearing: (0.8, 0.2) if "built in 1889" in hearing.turns[-1].text else (0.5, 0.5),
     )
+    return drafting(chat, judge, quoting=quoting, foils=foils, **{"n": 0, **more})
 
-    def of(foils: int, **more: Any) -> Drafting:
-        return drafting(chat, judge, n=0, quoting=quoting, foils=foils, **more)
 
-    game = Consultancy(rounds=1)
-    honest, lying = collected(game, of(3), [question])
+def test_foils_quote_other_sentences_of_the_passage():
+    question, chat = replace(QUESTION, passage=TOWN), Chatting()
+
+    def of(foils: int, **more: Any) -> list[Drafts]:
+        return collected(Consultancy(rounds=1), quoting_drafts(chat, foils, **more), [question])
+
+    honest, lying = of(3)
     for found, answer in ((honest, "1889"), (lying, "1925")):
-        assert found.n == len(set(found.texts)) == 4
-        assert found.quoted == found.texts[0]
+        assert len(set(found.texts)) == 4
+        assert (found.quoted, *found.foils) == found.texts
         said = [
             re.fullmatch(rf"The answer is In {answer}. <quote>(.*)</quote>", text)
             for text in found.texts
         ]
-        assert all(one and one[1] in passage for one in said)
+        assert all(one and one[1] in TOWN for one in said)
     pair = honest.pair(0.1)
     assert pair is not None
     assert pair.chosen == honest.quoted
-    assert pair.rejected in honest.texts[1:]
+    assert pair.rejected in honest.foils
+    assert pair.as_json()["ratings"] == [0.8, 0.5]
     assert chat.asked == []  # no draft is written
+    # The same whoever judges and however many; others by another seed.
+    assert of(3, n=1)[0].foils == honest.foils
+    assert of(2)[0].foils == honest.foils[:2]
+    assert any(of(3, seed=i)[0].foils != honest.foils for i in (1, 2, 3))
+    assert quoting_drafts(chat, 3).fingerprint != quoting_drafts(chat, 2).fingerprint
 
-    assert collected(game, of(3), [question])[0].texts == honest.texts
-    another = [collected(game, of(3, seed=i), [question])[0].texts for i in (1, 2, 3)]
-    assert any(texts != honest.texts for texts in another)
-    assert of(3).fingerprint != of(2).fingerprint
-    # No more of them than the passage has other sentences; debaters in a debate too.
-    assert [len(one.texts) for one in collected(Debate(rounds=1), of(9), [question])] == [5, 5]
+
+def test_a_foil_has_as_many_sentences_and_none_that_was_said():
+    question, chat = replace(QUESTION, passage=TOWN), Chatting()
+    [one, *_] = collected(Consultancy(rounds=1), quoting_drafts(chat, 9, quotes=2), [question])
+    assert [text.count("<quote>") for text in one.texts] == [2, 2]  # and a fifth is left over
+    for game in (Debate(rounds=2), Consultancy(rounds=2)):
+        first, second, *_ = collected(game, quoting_drafts(chat, 9), [question])
+        assert (first.round, second.round) == (1, 2)
+        assert len(first.texts) == 5
+        assert len(second.texts) == 4  # without what was said before
+        said = max(zip(first.ratings, first.texts, strict=True), key=lambda rated: rated[0])[1]
+        assert said not in second.texts
+    game, short = Consultancy(rounds=1), replace(QUESTION, passage="The tower was built in 1889.")
+    assert {one.foils for one in collected(game, quoting_drafts(chat, 3), [short])} == {()}
+
+
+def test_a_written_draft_is_no_pair_with_a_foil():
+    texts = ("I say so.", "It's so.", "a quote", "a foil")
+    about = "q", "q", "A", 0, 1, True, "prompt", texts
+    of = {"quoted": "a quote", "foils": ("a foil",)}
+    for ratings, chosen, rejected in (
+        ((0.9, 0.7, 0.5, 0.1), "I say so.", "It's so."),
+        ((0.3, 0.2, 0.9, 0.5), "a quote", "a foil"),
+        ((0.3, 0.2, 0.5, 0.9), "a foil", "a quote"),
+    ):
+        pair = Drafts(*about, ratings, **of).pair(0.1)
+        assert pair is not None
+        assert (pair.chosen, pair.rejected) == (chosen, rejected)
+    assert Drafts(*about, (0.9, 0.85, 0.5, 0.1), **of).pair(0.1) is None
+    # Without foils the judge's choice between forms is learned as well.
+    pair = Drafts(*about[:-1], texts[:3], (0.9, 0.7, 0.5), quoted="a quote").pair(0.1)
+    assert pair is not None
+    assert (pair.chosen, pair.rejected) == ("I say so.", "a quote")
 
 
 def test_drafts_that_are_rated_alike_are_no_pair():
@@ -197,7 +234,7 @@ def test_what_is_learned_is_what_the_judge_heard_as_a_debater_writes_it():
     said = (f"{own}\nJudge: I see.", "", "I'm sorry, but I can't.")
     judge = Believing(by_words)
     found = collected(Debate(rounds=1), drafting(Chatting(said), judge), [QUESTION])
-    assert [(one.texts, one.n) for one in found] == [((own,), 3)] * 2
+    assert [one.texts for one in found] == [(own,)] * 2
     heard = {turn.text for hearing in judge.heard for turn in hearing.turns}
     assert heard == {"<v_quote>built in 1889</v_quote> <u_quote>no</u_quote>"}
 
@@ -226,7 +263,7 @@ def test_a_second_start_asks_for_nothing_again(tmp_path: Path):
 
 
 def pairs(n: int) -> list[Pair]:
-    return [Pair(Drafts(f"q{i}", "", "", 0, 1, True, "", (), (), 2), "yes", "no") for i in range(n)]
+    return [Pair(Drafts(f"q{i}", "", "", 0, 1, True, "", (), ()), "yes", "no") for i in range(n)]
 
 
 def test_protocols_learn_from_as_many_pairs():

@@ -18,6 +18,8 @@ from toprope.techniques.debate.self_play.rows import SelfPlayRows
 from toprope.techniques.debate.self_play.scores import right_over_seatings
 from toprope.techniques.debate.transcript import Transcript, Turn, Verdict, assigned, rotations
 
+PROOF = "w <v_quote>w a w</v_quote> w"
+"""For "a", in five words."""
 BLIND, DEBATE, CONSULTANCY = arms(("blind", "debate", "consultancy"), Rules())
 QUESTIONS = [Question(f"q{i}", "Which?", ("a", "b"), i % 2) for i in range(4)]
 FIELDS = {
@@ -35,17 +37,18 @@ def verdict(first: float) -> Verdict:
     return Verdict(int(first < 0.5), (first, 1 - first))
 
 
-def debates(right: Sequence[float], words: int = 2, by: Sequence[str] = ("x", "x")):
+def debates(
+    right: Sequence[float], text: str = "w w", quotes: int = 0, by: Sequence[str] = ("x", "x")
+):
     """A game a question and seating, in which the right answer has the probability given; by: who
-    argues for the first option, and the second. All but two words of a speech are quotes."""
-    quotes = words - 2
+    argues for the first option, and the second."""
     found = []
     for question, share in zip(QUESTIONS, right, strict=True):
         turns = tuple(
             Turn(
                 f"Debater {'AB'[i]}",
                 "debater",
-                "w " * words if words == 2 else "w <v_quote>w a w</v_quote> w",
+                text,
                 i,
                 by=by[i],
                 verified=quotes,
@@ -75,7 +78,7 @@ def lesson() -> Lesson:
     def drafts(i: int, ratings: tuple[float, ...]) -> Drafts:
         texts = ("one", "two words", "three more words")[: len(ratings)]
         about = f"t{i}", f"t{i}", "Debater A", 0, 1, i < 2, "prompt"
-        return Drafts(*about, texts, ratings, 3, quoted="two words")
+        return Drafts(*about, texts, ratings, quoted="two words")
 
     some = [drafts(0, (0.2, 0.6)), drafts(1, (0.5, 0.5)), drafts(2, (0.9, 0.3)), drafts(3, ())]
     pairs = [pair for one in some if (pair := one.pair(0.1))]
@@ -99,7 +102,13 @@ def rows() -> dict[tuple[str, str], Evidence]:
         Stage(BLIND, 0, blind),
         Stage(DEBATE, 0, debates((0.6, 0.4, 0.4, 0.4))),
         Stage(CONSULTANCY, 0, consultancies((0.8, 0.8, 0.8, 0.8), 0.4)),
-        Stage(DEBATE, 1, debates((0.7, 0.7, 0.7, 0.3), words=5), lesson(), duel),
+        Stage(
+            DEBATE,
+            1,
+            debates((0.7, 0.7, 0.7, 0.3), PROOF, 3),
+            lesson(),
+            duel,
+        ),
         Stage(CONSULTANCY, 1, consultancies((0.8, 0.8, 0.8, 0.4), 0.4), lesson()),
     ]
     made = Rows(FIELDS, lambda *of: np.random.default_rng(0), 1000)

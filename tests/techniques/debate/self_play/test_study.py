@@ -217,6 +217,8 @@ def test_all_drafts_may_be_quotes_and_foils(run: Run, tmp_path: Path):
 
 
 def test_what_can_not_be_done_is_said_first(run: Run, tmp_path: Path):
+    with pytest.raises(UserError, match=r"no passage has 2 sentences .*the longest has 1"):
+        run(tmp_path, drafts=0, quotes=1, foils=1)
     with pytest.raises(UserError, match="nothing to choose from where a turn has 1 draft:"):
         run(tmp_path, drafts=0, quotes=1)
     with pytest.raises(UserError, match="foils are drafts beside one that quotes the passage"):

@@ -1,11 +1,12 @@
-"""What became of turns and verdicts: cut, empty, refused, lost, unnamed; of quotes; who gave in."""
+"""What became of turns and verdicts: cut, empty, refused, lost, unnamed; of quotes; who gave in,
+and who quoted its answer."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.quotes import holds, verified
+from toprope.techniques.debate.quotes import holds, plain, verified_quotes
 from toprope.techniques.debate.transcript import Transcript, Turn
 
 
@@ -47,14 +48,21 @@ def gives_in(question: Question, turn: Turn) -> bool:
     """Whether a speaker names another answer, word for word, and not the one that it argues for."""
     if turn.position is None:
         return False
-    said = turn.text.casefold()
-    named = [holds(said, option.strip().casefold()) for option in question.options]
+    said = plain(turn.text)
+    named = [holds(said, _words(option)) for option in question.options]
     return not named[turn.position] and any(named)
 
 
 def quotes_answer(question: Question, turn: Turn) -> bool:
-    """Whether a speaker quotes words of the passage in which its answer stands, word for word."""
+    """Whether a speaker quotes words of the passage in which its answer stands, word for word.
+
+    It says little where an answer's words stand in most sentences, or in none.
+    """
     if turn.position is None:
         return False
-    answer = question.options[turn.position].strip().casefold()
-    return any(holds(one.casefold(), answer) for one in verified(turn.text))
+    answer = _words(question.options[turn.position])
+    return any(holds(plain(one), answer) for one in verified_quotes(turn.text))
+
+
+def _words(option: str) -> str:
+    return plain(option).rstrip(".")

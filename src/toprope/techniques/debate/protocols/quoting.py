@@ -7,9 +7,11 @@ what is measured is what a judge makes of them.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+
+import numpy as np
 
 from toprope.data.prompts import filled, prompt_text
 from toprope.data.sentences import sentences
@@ -74,17 +76,38 @@ class Quoting:
         }
         if not support:
             return replace(turn, outcome="empty")
-        said = " ".join(one.text for one in view.turns if one.speaker == view.speaker)
+        said = _said(view)
         left = [i for i in support if quoted(every[i]) not in said]
         best = sorted(left, key=lambda i: (-support[i], i))[: self.n]
         words = speech(view.question, position, [every[i] for i in sorted(best)])
         return replace(turn, text=words, verified=len(best))
+
+    def others(self, view: View, best: Turn, rng: np.random.Generator) -> Iterator[Turn]:
+        """The same answer with as many other sentences, drawn, until too few are left.
+
+        Args:
+            best: its speech.
+        """
+        if not best.verified or best.position is None:
+            return
+        said = _said(view) + best.text
+        every = [one for one in quotable(view.question) if quoted(one) not in said]
+        drawn = rng.permutation(len(every))
+        for at in range(0, len(every) - best.verified + 1, best.verified):
+            some = [every[i] for i in sorted(drawn[at : at + best.verified])]
+            words = speech(view.question, best.position, some)
+            yield replace(best, text=words, tokens=0, calls=0)
 
     async def _readings(self, question: Question, every: Sequence[str]) -> list[Verdict]:
         """What the reader makes of each sentence; the same for every side and seating."""
         seating = rotations(question)[0]
         alone = (Hearing(replace(question, passage=one), seating) for one in every)
         return await asyncio.gather(*map(self.reader, alone))
+
+
+def _said(view: View) -> str:
+    """What the speaker has said before."""
+    return " ".join(one.text for one in view.turns if one.speaker == view.speaker)
 
 
 def speech(question: Question, position: int, quotes: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ _ACCURACIES = (
     ("right_probability_gain", "Probability of the right answer, gain"),
     ("agent_score_gain", "Agent score, gain"),
 )
-_SIGNS = {
+_CHANGES = {
     "speech_words_change": "words of a speech",
     "verified_quotes_change": "quotes of a speech that are in the passage",
     "unverified_quotes_change": "quotes of a speech that aren't in the passage",
@@ -66,7 +66,7 @@ _SIGNS = {
     "declined_change": "speeches refused or empty",
     "persuasiveness_change": "verdicts for the consultant's answer",
 }
-_HACKING = (
+_SPEECHES = (
     ("speech_words", "Words of a speech"),
     ("speech_words_change", "Change"),
     ("verified_quotes_a_speech", "Quotes in the passage, of a speech"),
@@ -90,7 +90,7 @@ _LESSONS = (
     ("draft_spread", "From a turn's worst to its best"),
     ("pair_rate", "Turns that gave a pair"),
     ("pair_honest_rate", "Pairs for the right answer"),
-    ("pair_quoted_rate", "Preferred draft only quotes"),
+    ("pair_quoted_rate", "Preferred draft quotes what supports its answer most"),
     ("pair_words_difference", "Preferred draft longer by"),
 )
 
@@ -110,7 +110,7 @@ def _setting(results: Results) -> Section:
         figures=[*_accuracy(results), *_gains(results), *_duels(results)],
         tables=[
             *table("Judge accuracy", results, _ACCURACIES, arms=stages, name=stage_name, main=main),
-            *table("Signs of reward hacking", results, _HACKING, arms=stages, name=stage_name),
+            *table("What became of speeches", results, _SPEECHES, arms=stages, name=stage_name),
             *table("Wins over the untrained model", results, _DUELS, arms=stages, name=stage_name),
             *table(
                 "What was learned from, on training questions", results, _LESSONS, name=stage_name
@@ -138,7 +138,7 @@ def _last(results: Results, protocol: str) -> str:
 
 
 def _story(results: Results) -> list[str]:
-    told = [_finding(results), _power(results), _signs(results), _wins(results)]
+    told = [_finding(results), _power(results), _speeches(results), _wins(results)]
     return [paragraph for paragraph in told if paragraph]
 
 
@@ -180,12 +180,13 @@ def _power(results: Results) -> str:
     return " ".join(parts)
 
 
-def _signs(results: Results) -> str:
-    """Which signs of reward hacking stand clear of zero, and which don't."""
+def _speeches(results: Results) -> str:
+    """Which changes of speeches stand clear of zero, and which don't; some are signs of reward
+    hacking."""
     told = []
     for protocol in (DEBATE, CONSULTANCY):
         stage = _last(results, protocol)
-        rows = [(what, results.get(stage, metric)) for metric, what in _SIGNS.items()]
+        rows = [(what, results.get(stage, metric)) for metric, what in _CHANGES.items()]
         changed = [f"{what} by {shown(row)}" for what, row in rows if row and clear_of_zero(row)]
         same = [
             what for what, row in rows if row and row.value is not None and not clear_of_zero(row)
@@ -199,7 +200,7 @@ def _signs(results: Results) -> str:
         )
         rest = f"; not clear of zero: {listing(same)}" if same else ""
         told.append(f"In {stage_name(stage)[:1].lower() + stage_name(stage)[1:]}, {shifts}{rest}.")
-    return f"Signs of reward hacking. {' '.join(told)}" if told else ""
+    return f"What became of speeches. {' '.join(told)}" if told else ""
 
 
 def _wins(results: Results) -> str:

@@ -2,7 +2,7 @@
 
 A draft is rated by the probability that the judge gives its side after it: of a debate in which all
 speak at once, after hearing beside it what each opponent says at the same time (the first that it
-thinks of); in other games, after what was said before.
+thinks of, or where none is written, its best quote); in other games, after what was said before.
 
 What is learned of a draft is what the judge heard, with quotes as a debater marks them: a turn
 without its label, ended where another's began, or at its last whole sentence, where it ran out of
@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from itertools import islice
 
 from pydantic import TypeAdapter
 
@@ -28,10 +29,10 @@ from toprope.progress import Progress
 from toprope.techniques.debate.debaters import ChatDebater, View, prompt
 from toprope.techniques.debate.judges import Hearing
 from toprope.techniques.debate.protocols.best_of import Persuasion, samples
-from toprope.techniques.debate.protocols.quoting import Quoting, quotable, speech
+from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Game, Players
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.quotes import mark, quoted
+from toprope.techniques.debate.quotes import mark
 from toprope.techniques.debate.running import play
 from toprope.techniques.debate.self_play.pairs import Drafts, asked
 from toprope.techniques.debate.transcript import Seating, Turn, Verdict, rotations
@@ -47,7 +48,7 @@ class Drafting:
         opposed: whether opponents speak at the same time.
         quoting: whose speech is one more draft: what a small model seldom writes by itself.
         foils: drafts beside that one which quote other sentences, drawn with `seed`: a pair of two
-            quotes teaches which sentence to quote, and not only to quote.
+            quotes teaches which sentences to quote, and not only to quote.
         found: in the order in which turns came.
     """
 
@@ -73,11 +74,6 @@ class Drafting:
         more = (self.quoting.fingerprint,) if self.quoting else ()
         drawn = (self.foils, self.seed) if self.foils else ()
         return key_of("drafting", *of, *more, *drawn)
-
-    @property
-    def made(self) -> int:
-        """Drafts of a turn in all, where the passage has sentences enough."""
-        return self.n + (self.quoting is not None) + self.foils
 
     async def __call__(self, view: View) -> Turn:
         if view.kind != "speech" or view.position is None:
@@ -105,6 +101,7 @@ class Drafting:
         self, view: View, position: int, said: Sequence[Turn], ratings: Sequence[float]
     ) -> Drafts:
         by = self.quoting.name if self.quoting else None
+        quoted = [_as_written(turn.text) for turn in said if turn.by == by and turn.verified]
         return Drafts(
             view.question.id,
             view.question.unit,
@@ -115,8 +112,8 @@ class Drafting:
             self._prompt(view),
             tuple(_as_written(turn.text) for turn in said),
             tuple(ratings),
-            self.made,
-            next((_as_written(turn.text) for turn in said if turn.by == by), None),
+            next(iter(quoted), None),
+            tuple(_as_written(turn.text) for turn in said if turn.by == self._foil),
         )
 
     async def _drafts(self, view: View) -> list[Turn]:
@@ -131,28 +128,21 @@ class Drafting:
         if self.quoting is None:
             return written
         best = await self.quoting(view)
-        return [*written, best, *self._foils(view, best)]
+        return [*written, best, *self._foils(view, self.quoting, best)]
 
-    def _foils(self, view: View, best: Turn) -> list[Turn]:
-        """The same answer with as many other sentences each, as far as there are any."""
-        if self.quoting is None or not _speaks(best) or view.position is None:
-            return []
-        n, question = self.quoting.n, view.question
-        said = " ".join((best.text, *(t.text for t in view.turns if t.speaker == view.speaker)))
-        other = [one for one in quotable(question) if quoted(one) not in said]
-        drawn = named_rng(self.seed, "self-play", "foils", self._key(view)).permutation(len(other))
-        each = [sorted(drawn[i : i + n]) for i in range(0, n * self.foils, n)]
+    @property
+    def _foil(self) -> str:
+        """By whom foils are said to be."""
+        return f"{self.debater.name} (foil)"
+
+    def _foils(self, view: View, quoting: Quoting, best: Turn) -> list[Turn]:
+        """The same answer with as many other sentences each, as far as there are any; the same
+        ones whoever judges."""
+        where = view.question.id, asdict(view.seating), view.speaker, view.round, view.sample
+        rng = named_rng(self.seed, "self-play", "foils", key_of(*where))
         return [
-            replace(
-                best,
-                text=speech(question, view.position, [other[i] for i in some]),
-                by=f"{self.debater.name} (foil)",
-                verified=len(some),
-                tokens=0,
-                calls=0,
-            )
-            for some in each
-            if some
+            replace(turn, by=self._foil)
+            for turn in islice(quoting.others(view, best, rng), self.foils)
         ]
 
     async def _ratings(self, view: View, turns: Sequence[Turn]) -> list[float]:

@@ -25,8 +25,8 @@ class Drafts:
         prompt: what the debater was asked.
         texts: the drafts that say something, as they're learned.
         ratings: of each, the judge's probability of the position after it.
-        n: drafts in all.
-        quoted: the one that only quotes, where there is one that says something.
+        quoted: the one of the sentences that most support the answer, where there is one.
+        foils: those of other sentences.
     """
 
     question: str
@@ -38,8 +38,8 @@ class Drafts:
     prompt: str
     texts: tuple[str, ...]
     ratings: tuple[float, ...]
-    n: int
     quoted: str | None = None
+    foils: tuple[str, ...] = ()
 
     @property
     def spread(self) -> float:
@@ -48,11 +48,28 @@ class Drafts:
 
     def pair(self, margin: float) -> Pair | None:
         """The best and the worst, the first of equals; None where they're rated alike, or nearer to
-        each other than the margin."""
-        if not self.spread or self.spread < margin:
+        each other than the margin.
+
+        Where there are foils, the worst of those in the best one's form: rather a quote and a quote
+        than a speech that is preferred to a foil, which would teach not to quote.
+        """
+        if not self.ratings:
             return None
-        best, worst = (self.ratings.index(of(self.ratings)) for of in (max, min))
+        best = self.ratings.index(max(self.ratings))
+        rivals = [
+            i
+            for i, text in enumerate(self.texts)
+            if not self.foils or self._quotes(text) == self._quotes(self.texts[best])
+        ]
+        worst = min(rivals, key=lambda i: self.ratings[i])
+        apart = self.ratings[best] - self.ratings[worst]
+        if not apart or apart < margin:
+            return None
         return Pair(self, self.texts[best], self.texts[worst])
+
+    def _quotes(self, text: str) -> bool:
+        """Whether it's sentences of the passage, and not written."""
+        return text == self.quoted or text in self.foils
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ class Pair:
             "prompt": of.prompt,
             "chosen": self.chosen,
             "rejected": self.rejected,
-            "ratings": [max(of.ratings), min(of.ratings)],
+            "ratings": [of.ratings[of.texts.index(one)] for one in (self.chosen, self.rejected)],
         }
 
 
@@ -110,7 +127,8 @@ def as_many(
     if none := [name for name, pairs in some.items() if not pairs]:
         raise UserError(
             f"no two drafts of a turn of {none[0]} are rated as far apart as `margin` asks for: "
-            "give a smaller margin, more drafts or a higher temperature, or take another judge"
+            "give a smaller margin, more drafts or foils, or a higher temperature, or take another "
+            "judge"
         )
     n = min(map(len, some.values()))
     n = n if most is None else min(n, most)

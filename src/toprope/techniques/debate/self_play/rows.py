@@ -54,8 +54,8 @@ and, on the training questions, of the drafts by the debater before this trainin
     pair_rate                      turns that gave a pair; notes: how many, how many were learned
                                    from, and how the training went; cost: of the training
     pair_honest_rate               pairs (learned from) that argue for the right answer
-    pair_quoted_rate               pairs whose preferred draft is the one that only quotes, where
-                                   there are such drafts
+    pair_quoted_rate               pairs whose preferred draft is that of the sentences which most
+                                   support the answer, where there are such drafts
     pair_words_difference          words of the preferred draft more than of the other
 
 Arm "headline": the last training, which was settled before the run.

@@ -66,7 +66,7 @@ class StageRows:
         yield self._change("speech_words_change", scores.speech_words)
         yield self._change("verified_quotes_change", scores.verified_quotes, better="higher")
         yield self._change("unverified_quotes_change", scores.unverified_quotes, better="lower")
-        yield self._change("quotes_answer_change", scores.quotes_answer, better="higher")
+        yield self._change("quotes_answer_change", scores.quotes_answer)
         yield self._change("declined_change", scores.declined, better="lower")
         if some[0].seating.assigned is not None:
             yield self._change("persuasiveness_change", has_won)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from toprope.errors import UserError
 from toprope.evidence import Evidence
 from toprope.files import write_text
 from toprope.journal import Journal
@@ -19,6 +20,7 @@ from toprope.study import code_version
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.arms import CONTROLS, Rules, arms
 from toprope.techniques.debate.casting import Parts, judging_of, make_cast
+from toprope.techniques.debate.protocols.quoting import quotable
 from toprope.techniques.debate.room import with_room
 from toprope.techniques.debate.rows import Rows
 from toprope.techniques.debate.self_play.loop import Loop, Stage
@@ -56,8 +58,8 @@ class SelfPlay(TextStudy):
     drafts: int = Field(
         default=4,
         ge=0,
-        description="things that might be said, written in each turn: at least two, with quotes "
-        "and foils",
+        description="things that might be said, written in each turn; none or one will do where "
+        "there are quotes or foils to choose from as well",
     )
     quotes: int | None = Field(
         default=None,
@@ -68,8 +70,8 @@ class SelfPlay(TextStudy):
     foils: int = Field(
         default=0,
         ge=0,
-        description="drafts beside that one which quote other sentences, drawn at random: pairs of "
-        "them teach which sentence to quote",
+        description="with quotes: so many more drafts that quote other sentences, drawn at random; "
+        "a pair of two quotes teaches which to quote",
     )
     margin: float = Field(
         default=0.02,
@@ -155,6 +157,7 @@ class SelfPlay(TextStudy):
         cast = make_cast(lab, heard, self._parts(lab))
         everything = with_room(everything, heard, cast, rules, split=self.split)
         training, test = everything.parted(self.train_share, seed=lab.seed)
+        self._check_foils(training)
         with self._journal(lab) as journal:
             loop = Loop(
                 lab=lab,
@@ -212,6 +215,21 @@ class SelfPlay(TextStudy):
         }
         lora = Dpo().lora.model_copy(update=own)
         return Dpo(beta=self.beta, imitation=self.imitation, lora=lora)
+
+    def _check_foils(self, training: QuestionSet) -> None:
+        """
+        Raises:
+            UserError: all drafts quote, and no passage has sentences for two of them.
+        """
+        if self.drafts or not self.quotes:
+            return
+        most = max(len(quotable(one)) for one in training.questions)
+        if most < 2 * self.quotes:
+            raise UserError(
+                f"no draft is written, and no passage has {2 * self.quotes} sentences for a quote "
+                f"and a foil (the longest has {most}): take longer passages, fewer quotes, or "
+                "more drafts"
+            )
 
     def _journal(self, lab: Lab) -> Journal:
         """Of games and drafts, each under all that decides it: a study with other settings takes
