@@ -102,13 +102,7 @@ def rows() -> dict[tuple[str, str], Evidence]:
         Stage(BLIND, 0, blind),
         Stage(DEBATE, 0, debates((0.6, 0.4, 0.4, 0.4))),
         Stage(CONSULTANCY, 0, consultancies((0.8, 0.8, 0.8, 0.8), 0.4)),
-        Stage(
-            DEBATE,
-            1,
-            debates((0.7, 0.7, 0.7, 0.3), PROOF, 3),
-            lesson(),
-            duel,
-        ),
+        Stage(DEBATE, 1, debates((0.7, 0.7, 0.7, 0.3), PROOF, 3), lesson(), duel),
         Stage(CONSULTANCY, 1, consultancies((0.8, 0.8, 0.8, 0.4), 0.4), lesson()),
     ]
     made = Rows(FIELDS, lambda *of: np.random.default_rng(0), 1000)

@@ -39,13 +39,15 @@ STAGES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of eight questions on eight passages."""
-    path = tmp_path_factory.mktemp("questions") / "towers.jsonl"
+def towers(path: Path, more: str = "") -> str:
+    """The name of eight questions on eight passages, written there.
+
+    Args:
+        more: sentences at each passage's end.
+    """
     rows = [
         {
-            "passage": f"The tower of {place} was built in {1800 + i}.",
+            "passage": f"The tower of {place} was built in {1800 + i}.{more}",
             "question": f"When was the tower of {place} built?",
             "options": [f"In {1800 + i + 9 * (i % 2)}", f"In {1809 + i - 9 * (i % 2)}"],
             "answer": f"In {1800 + i}",
@@ -54,6 +56,11 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f"file:{path}?passage=passage&options=options"
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return towers(tmp_path_factory.mktemp("questions") / "towers.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -186,20 +193,9 @@ def test_one_more_draft_of_each_turn_may_be_a_quote(run: Run, tmp_path: Path):
 
 
 def test_all_drafts_may_be_quotes_and_foils(run: Run, tmp_path: Path):
-    file = tmp_path / "long.jsonl"
-    rows = [
-        {
-            "passage": f"The tower of {place} was built in {1800 + i}. It is high. It is of wood.",
-            "question": f"When was the tower of {place} built?",
-            "options": [f"In {1800 + i}", f"In {1809 + i}"],
-            "answer": f"In {1800 + i}",
-        }
-        for i, place in enumerate(PLACES)
-    ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run(
         tmp_path / "run",
-        questions=f"file:{file}?passage=passage&options=options",
+        questions=towers(tmp_path / "long.jsonl", more=" It is high. It is of wood."),
         iterations=1,
         drafts=0,
         quotes=1,

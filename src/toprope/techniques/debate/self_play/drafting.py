@@ -75,6 +75,11 @@ class Drafting:
         drawn = (self.foils, self.seed) if self.foils else ()
         return key_of("drafting", *of, *more, *drawn)
 
+    @property
+    def made(self) -> int:
+        """Drafts of a turn, where the passage has sentences enough."""
+        return self.n + (self.quoting is not None) + self.foils
+
     async def __call__(self, view: View) -> Turn:
         if view.kind != "speech" or view.position is None:
             return await self.debater(view)

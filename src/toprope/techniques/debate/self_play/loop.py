@@ -181,11 +181,6 @@ class Loop:
         chat = Chat.of(adapter.applied(), concurrency=self._untrained.chat.concurrency)
         return replace(self._untrained, chat=chat)
 
-    @property
-    def made(self) -> int:
-        """Drafts of a turn, where the passage has sentences enough."""
-        return self.n + bool(self.quotes) + self.foils
-
     # --- play ---
 
     def _measured(
@@ -235,7 +230,7 @@ class Loop:
                 seed=self.lab.seed,
                 concurrency=self.concurrency,
                 progress=self.lab.show,
-                title=f"{stage_name(arm.name, number)}, {self.made} drafts a turn",
+                title=f"{stage_name(arm.name, number)}, {drafting.made} drafts a turn",
             )
         )
 

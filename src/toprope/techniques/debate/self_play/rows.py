@@ -34,7 +34,8 @@ and trained ones, each against the untrained one of its protocol:
     agent_score_gain               log p(right) - log p(wrong), of who argued for each
     speech_words_change, verified_quotes_change and unverified_quotes_change (a speech),
     quotes_answer_change, declined_change (share of speeches refused or empty)
-                                   signs of reward hacking: more words, fewer true quotes, ...
+                                   what became of speeches: more words, fewer true quotes, ... are
+                                   signs of reward hacking
     persuasiveness_change, side_probability_change
                                    lone speakers: verdicts for the answer argued for, and its
                                    probability
