@@ -49,6 +49,37 @@ def test_each_graded_solution_is_a_claim_in_the_group_of_its_problem(tmp_path: P
     assert found.about[second.id] == {"solver": "strong"}
 
 
+ANSWERS = r"""
+files: [./rows.jsonl]
+solutions: {columns: [weak, strong, other]}
+where: {is_correct: false}
+extract:
+  - {column: truth, pattern: '.*= (?P<right>\d+)'}
+  - {column: solution, pattern: '.*= (?P<proposed>\d+)', unmatched: skip}
+question: question
+options: [right, proposed]
+answer: right
+group: question
+"""
+
+
+def test_wrong_solutions_alone_can_make_questions_of_two_answers(tmp_path: Path):
+    row = {
+        "question": "One and one?",
+        "truth": "1 + 1 = 2",
+        "weak": {"solution": "1 + 1 = 3", "is_correct": False},
+        "strong": {"solution": "1 + 1 = 2", "is_correct": True},
+        "other": {"solution": "I give up", "is_correct": False},
+    }
+    found = load_questions(described(tmp_path, ANSWERS, row))
+    [question] = found.questions
+    assert (question.options, question.right) == (("2", "3"), "2")
+    assert found.provenance.rows_dropped == {
+        "is_correct is not false": 1,
+        "solution doesn't match the pattern for proposed": 1,
+    }
+
+
 def test_a_column_without_a_graded_solution_is_told(tmp_path: Path):
     name = described(tmp_path, CLAIMS, {"question": "?", "weak": "2", "strong": {}})
     with pytest.raises(UserError, match=r"line 1: 'weak' holds no object with a solution"):

@@ -60,7 +60,7 @@ class QuestionsConfig(Description):
     answer_values: Annotated[Mapping[str, str], BeforeValidator(_text_pairs)] = {}
     """What the answer column says -> what it means."""
     solutions: Solutions | None = None
-    """For files that hold several graded solutions a row."""
+    """For files of several graded solutions a row: `where` and `extract` see each as a row."""
     steps: Steps | None = None
     """For options that are the steps of a solution."""
     group: str | None = None

@@ -165,19 +165,19 @@ def _read(
     for given in inputs:
         for row in given.rows:
             number += 1
-            chosen, reason = kept(row, config)
-            if chosen is None:
-                dropped[reason] += 1
-                continue
-            for part, one in enumerate(unfolded(chosen, config.solutions)):
+            for part, one in enumerate(unfolded(row, config.solutions)):
                 name = f"{config.name}/{number:05d}" + (f"-{part}" if config.solutions else "")
-                options, answer = _options(one, config)
+                chosen, reason = kept(one, config)
+                if chosen is None:
+                    dropped[reason] += 1
+                    continue
+                options, answer = _options(chosen, config)
                 if config.max_options and len(options) > config.max_options:
                     dropped[f"more than {config.max_options} options"] += 1
                     continue
                 yield _Read(
-                    _question(one, config, name, options, answer),
-                    {column: one.value(column) for column in config.meta},
+                    _question(chosen, config, name, options, answer),
+                    {column: chosen.value(column) for column in config.meta},
                 )
 
 
