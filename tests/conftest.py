@@ -2,16 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .local_models import (  # noqa: F401
     base_model,
     counting_progress,
-    one_thread,
     smollm,
     tiny_encoder,
     tiny_folder,
@@ -39,6 +38,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.get_closest_marker("model") is not None,
         )
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Tests of tiny models run on one thread, with the fixtures that outlive them: where the cores
+    are busy, waiting for a second thread takes a hundred times as long as the sums, and two threads
+    add in another order, so that a model trained on one isn't the same to the bit."""
+    if not {"tiny_folder", "tiny_encoder"} & set(getattr(item, "fixturenames", ())):
+        return (yield)
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return (yield)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

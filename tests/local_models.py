@@ -33,21 +33,6 @@ CHAT_TEMPLATE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tiny models run on one thread: where the cores are busy, waiting for a second one takes a
-    hundred times as long as the sums."""
-    if not {"tiny_folder", "tiny_encoder"} & set(request.fixturenames):
-        yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def smollm() -> "LocalModel":
     """SmolLM2-135M-Instruct, for tests that are marked `model`."""

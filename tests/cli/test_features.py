@@ -67,8 +67,6 @@ def trained(
 ) -> tuple[Path, str, str]:
     """A folder of features with labels, and what was printed when it was made; leave it so."""
     folder = tmp_path_factory.mktemp("features") / "mine"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         for name in EMBEDDERS:
             patch.setattr(name, str(tiny_folder))
@@ -76,7 +74,6 @@ def trained(
             "features", "train", folder, "--target", tiny_folder, "--texts", texts, *SETTINGS
         )
         labelled = invoke("features", "label", folder, "--latents", 12, "--quiet")
-    torch.set_num_threads(threads)
     assert (made.exit_code, labelled.exit_code) == (0, 0), made.output + labelled.output
     return folder, made.stdout, labelled.stdout
 

@@ -11,7 +11,7 @@ from toprope.techniques.weak_to_strong.confidence import Confidence
 from toprope.techniques.weak_to_strong.learners import Mix, Predict, ProbeLearner
 from toprope.techniques.weak_to_strong.trial import Trial
 
-from ...local_models import one_thread, smollm, tiny_folder, tiny_model  # noqa: F401
+from ...local_models import smollm, tiny_folder, tiny_model  # noqa: F401
 
 ITEMS = 120
 TRUTH = np.random.default_rng(0).permutation(np.arange(ITEMS) % 2)
