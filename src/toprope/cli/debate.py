@@ -27,6 +27,11 @@ OTHERS = {
     "questions": Lazy(
         "Commands", "toprope.cli.debate_questions:questions", "List sets of questions, or look in."
     ),
+    "rejudge": Lazy(
+        "Commands",
+        "toprope.cli.debate_rejudge:rejudge",
+        "Let another judge hear what was said in a run.",
+    ),
     "train-judge": Lazy(
         "Commands",
         "toprope.cli.debate_train:train_judge",
@@ -108,8 +113,8 @@ def show(
 ) -> None:
     """Print transcripts: who said what, in private too, and what the judge made of it.
 
-    Of a run of 'toprope debate text', or of a file of transcripts such as one of those in its
-    artifacts.
+    Of a run of 'toprope debate text' or 'toprope debate self-play', or of a file of transcripts
+    such as one of those in its artifacts.
 
     \b
     toprope debate show runs/my-run --protocol debate --wrong --limit 2

@@ -6,6 +6,7 @@ It runs as a ladder of one rung, through the same code as `toprope climb`.
 import hashlib
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -84,15 +85,18 @@ def _run(cls: type[Study], ctx: click.Context) -> None:
 
 
 def default_name(command: str, rung: dict[str, str], settings: dict[str, Any]) -> str:
-    """A run's name from the command, the models and the data: the same for the same command.
-
-    Where an address doesn't fit into a folder's name, a hash of the whole tells it from others.
-    """
+    """A run's name from the command, the models and the data: the same for the same command."""
     of = next(
         (settings[key] for key in ("data", "behaviours", "questions") if settings.get(key)), ""
     )
     parts = [command, rung["overseer"], rung["target"], of]
-    whole = "-".join(str(part) for part in parts if part and part != NOBODY)
+    return folder_name(str(part) for part in parts if part != NOBODY)
+
+
+def folder_name(parts: Iterable[str]) -> str:
+    """Of those that aren't empty; where an address doesn't fit into a folder's name, a hash of the
+    whole tells it from others."""
+    whole = "-".join(filter(None, parts))
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip("-.")
     if name == whole and len(name) <= LONGEST_NAME:
         return name

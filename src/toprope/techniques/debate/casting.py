@@ -118,9 +118,7 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
             said = chat(name, f"judge '{name}' is to say its answer")
             return ChatJudge(said, parts.judge_tokens, seed=parts.seed)
         locals[name] = lab.local(name)
-        if not locals[name].is_causal:
-            raise UserError(f"judge '{name}' is an encoder: it names no {by}; take another")
-        return LocalJudge(locals[name], by)
+        return judge_of(lab, name, by)
 
     def speaker(name: str, why: str) -> ChatDebater:
         settings = parts.words, parts.max_tokens, parts.temperature, parts.seed
@@ -141,6 +139,20 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
         locals,
         judge(parts.target, reading_of(parts.target)) if quoting else None,
     )
+
+
+def judge_of(lab: Lab, name: str, by: Judging) -> Judge:
+    """A judge that needs no more than its model.
+
+    Raises:
+        UserError: there's no such model, or it can't judge so.
+    """
+    if by == "chat":
+        return ChatJudge(lab.chat(name))
+    local = lab.local(name)
+    if not local.is_causal:
+        raise UserError(f"judge '{name}' is an encoder: it names no {by}; take another")
+    return LocalJudge(local, by)
 
 
 def reading_of(name: str) -> Judging:

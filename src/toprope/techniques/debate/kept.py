@@ -33,11 +33,11 @@ def save(
     write_text(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
 
 
-def summaries(artifacts: Path) -> dict[Path, dict[str, Any]]:
-    """Folder -> summary, of every text debate that finished among a run's artifacts."""
+def summaries(artifacts: Path, study: str = "debate") -> dict[Path, dict[str, Any]]:
+    """Folder -> summary, of every study of that name that finished among a run's artifacts."""
     return {
         path.parent: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(artifacts.glob(f"debate/*/{SUMMARY}"))
+        for path in sorted(artifacts.glob(f"{study}/*/{SUMMARY}"))
     }
 
 
@@ -64,14 +64,15 @@ def files(place: Path, names: Sequence[str] = ()) -> list[Path]:
         return [place]
     folder = place / ARTIFACTS
     found = [
-        path.parent / TRANSCRIPTS / f"{name}.jsonl"
-        for path, summary in ((one / SUMMARY, s) for one, s in summaries(folder).items())
+        path / TRANSCRIPTS / f"{name}.jsonl"
+        for study in ("debate", "self_play")
+        for path, summary in summaries(folder, study).items()
         for name in summary["transcripts"]
     ]
     if not found:
         raise UserError(
-            f"no debates in {place}: name the folder of a run of 'toprope debate text', or a file "
-            "of transcripts"
+            f"no debates in {place}: name the folder of a run of 'toprope debate text' or 'toprope "
+            "debate self-play', or a file of transcripts"
         )
     known = {path.stem for path in found}
     for name in names:

@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Self
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from toprope.journal import Journal, key_of
 from toprope.progress import Progress
+from toprope.statistics import Interval, bootstrap_clustered
 from toprope.techniques.debate.judges import Hearing, Judge
+from toprope.techniques.debate.measures import judging
 from toprope.techniques.debate.transcript import Transcript, Verdict, judged_on
 
 _VERDICTS = TypeAdapter(tuple[Verdict, ...])
@@ -35,14 +39,15 @@ async def rejudged(
     concurrency: int = 32,
     journal: Journal | None = None,
     progress: Progress | None = None,
+    title: str = "",
 ) -> list[Transcript]:
     """The transcripts with this judge's verdicts, asked after the same rounds, in their order."""
-    slots = asyncio.Semaphore(concurrency)
+    slots, fingerprint = asyncio.Semaphore(concurrency), judge.fingerprint
     shown = progress or Progress(quiet=True)
-    with shown.task(f"{judge.name} judges again", len(transcripts)) as task:
+    with shown.task(title or f"{judge.name} judges again", len(transcripts)) as task:
 
         async def one(transcript: Transcript) -> Transcript:
-            key = key_of("rejudged", judge.fingerprint, transcript.as_json())
+            key = key_of("rejudged", fingerprint, transcript.as_json())
             kept = journal.get(key) if journal is not None else None
             if kept:
                 verdicts = _VERDICTS.validate_python(kept)
@@ -56,3 +61,32 @@ async def rejudged(
             return replace(transcript, verdicts=verdicts)
 
         return await asyncio.gather(*map(one, transcripts))
+
+
+@dataclass(frozen=True)
+class Change:
+    """The accuracy of a judge and of another one on the same games, and what the other has more,
+    paired by game; intervals over questions."""
+
+    before: Interval
+    after: Interval
+    gain: Interval
+
+    @classmethod
+    def of(cls, before: Sequence[Transcript], after: Sequence[Transcript], seed: int = 0) -> Self:
+        """
+        Args:
+            after: as `rejudged` gives them.
+
+        Raises:
+            UserError: fewer than two groups of questions.
+        """
+
+        def over_questions(values: Sequence[float]) -> Interval:
+            return bootstrap_clustered(
+                values, judging.units(before), rng=np.random.default_rng(seed)
+            )
+
+        old, new = ([judging.correct(one) for one in some] for some in (before, after))
+        gained = [b - a for a, b in zip(old, new, strict=True)]
+        return cls(over_questions(old), over_questions(new), over_questions(gained))

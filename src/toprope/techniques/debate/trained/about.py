@@ -6,9 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from toprope.journal import key_of
 from toprope.statistics import Interval
+from toprope.techniques.debate.questions import Question
 
 Kind = Literal["head", "lora"]
+
+
+def known_by(question: Question) -> str:
+    """A key of a question's passage, which all questions on it share; without one, of its text."""
+    return key_of(question.passage or question.text)
 
 
 class Figures(BaseModel):
@@ -55,6 +62,8 @@ class About(BaseModel):
     """That its transcripts are of."""
     transcripts: int
     questions: int
+    learned: tuple[str, ...] = ()
+    """What it learned from: a key of each question (`known_by`)."""
     left_out: int
     """Transcripts in which an answer of a model never came, or there were no words."""
     trained_on: str

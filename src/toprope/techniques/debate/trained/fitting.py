@@ -14,7 +14,7 @@ from toprope.techniques.debate.arms import BLIND
 from toprope.techniques.debate.judges import Hearing, form
 from toprope.techniques.debate.measures.judging import units
 from toprope.techniques.debate.rejudging import heard
-from toprope.techniques.debate.trained.about import About, Kind
+from toprope.techniques.debate.trained.about import About, Kind, known_by
 from toprope.techniques.debate.trained.expecting import expected
 from toprope.techniques.debate.trained.judge import TrainedJudge, name_of
 from toprope.techniques.debate.trained.learning import LORA, HeadLearner, Learner, LoraLearner
@@ -69,6 +69,7 @@ def fit_judge(
         protocols=tuple(dict.fromkeys(one.protocol for one in lessons)),
         transcripts=len(lessons),
         questions=len({one.question.id for one in lessons}),
+        learned=tuple(sorted({known_by(one.question) for one in lessons})),
         left_out=len(transcripts) - len(lessons),
         trained_on=_fingerprint(lessons),
         expected=expected(words, blind, lessons, seed=seed, progress=progress),
