@@ -9,7 +9,6 @@ import pytest
 from toprope.errors import UserError
 from toprope.models.adapters import Lora
 from toprope.techniques.debate.judges import LocalJudge
-from toprope.techniques.debate.measures.judging import accuracy
 from toprope.techniques.debate.rejudging import rejudged
 from toprope.techniques.debate.trained import expecting
 from toprope.techniques.debate.trained.fitting import fit_judge
@@ -121,16 +120,3 @@ def test_transcripts_that_teach_nothing_are_refused_in_one_line(tiny_model):
     long = lessons(20, honest="word " * 500)
     with pytest.raises(UserError, match="too many for its context"):
         fit_judge(tiny_model, long)
-
-
-@pytest.mark.model
-def test_a_real_model_learns_whom_to_believe_where_its_letters_do_not_tell(smollm):
-    """Each side quotes; the honest one's quotes are verified."""
-    judge = fit_judge(smollm, lessons(30), seed=0)
-    expected = judge.about.expected
-    fresh = lessons(10, seed=7)
-    letters = asyncio.run(rejudged(fresh, LocalJudge(smollm)))
-    trained = asyncio.run(rejudged(fresh, judge))
-    rng = np.random.default_rng(0)
-    assert expected.words.accuracy.low > expected.chance
-    assert accuracy(trained, rng=rng).value > accuracy(letters, rng=rng).value
