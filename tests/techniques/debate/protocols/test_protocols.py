@@ -227,6 +227,20 @@ def reading(hearing: Hearing) -> tuple[float, float]:
     return (0.9, 0.1) if "1889" in text else (0.2, 0.8) if "1925" in text else (0.5, 0.5)
 
 
+class Failing(Believing):
+    """Gives no probabilities after some sentences."""
+
+    def __init__(self, outcome: VerdictOutcome, after: str) -> None:
+        super().__init__(reading)
+        self.outcome: VerdictOutcome = outcome
+        self.after = after
+
+    async def __call__(self, hearing: Hearing) -> Verdict:
+        if self.after in hearing.question.passage:
+            return Verdict(None, outcome=self.outcome)
+        return await super().__call__(hearing)
+
+
 def test_who_quotes_says_the_sentences_that_most_support_its_answer():
     judge, reader = Believing(), Believing(reading)
     quoting = Quoting(debater(speech), reader)
@@ -256,17 +270,34 @@ def test_several_quotes_stand_in_the_passages_order_until_there_are_no_more():
     assert quoting.fingerprint != two
 
 
-def test_who_quotes_bets_and_chooses_in_its_own_words():
-    def says(view: View) -> str:
-        return speech(view) if view.kind == "bet" else f"A. <quote>{PASSAGE}</quote>"
-
-    quoting = Quoting(debater(says), Believing(reading))
+def test_who_quotes_bets_in_its_own_words():
+    quoting = Quoting(debater(speech), Believing(reading))
     found = play(Debate(rounds=1, bets=True), STRAIGHT, Players(Believing(), (quoting,)))
     assert [turn.private.bet for turn in found.turns if turn.kind == "bet"] == [70, 71]
-    chosen = play(Consultancy(1, "open"), STRAIGHT, Players(Believing(), (quoting,)), LONGER)
-    # Its reason for the choice, which nobody saw, is no speech.
-    assert "built in 1889" in chosen.turns[0].text
-    assert "built in 1889" in chosen.turns[1].text
+
+
+@pytest.mark.parametrize(("passage", "option"), [(LONGER.passage, 0), ("In 1925. So it was.", 1)])
+def test_who_quotes_argues_for_what_its_reader_believes_after_the_whole_passage(passage, option):
+    quoting = Quoting(debater(speech), reader := Believing(reading))
+    question = replace(LONGER, passage=passage)
+    for seating in Consultancy(1, "open").seatings(question):
+        found = play(Consultancy(1, "open"), seating, Players(Believing(), (quoting,)), question)
+        choice, said = found.turns
+        assert (choice.kind, choice.position, choice.values) == ("choice", option, (option,))
+        assert choice.text == f"Answer: {seating.letter(option)}"
+        assert said.text.startswith(f"The answer is {question.options[option]}.")
+    assert [one.question.passage for one in reader.heard].count(passage) == 2
+
+
+@pytest.mark.parametrize(("outcome", "is_lost"), [("lost", True), ("unnamed", False)])
+def test_a_choice_that_never_came_loses_the_game_and_without_one_the_first_is_argued_for(
+    outcome, is_lost
+):
+    quoting = Quoting(debater(speech), Failing(outcome, "Painters like heights. It"))
+    question = replace(LONGER, passage=f"{LONGER.passage} It is open.")
+    found = play(Consultancy(1, "open"), TURNED, Players(Believing(), (quoting,)), question)
+    assert (found.turns[0].position, found.is_lost) == (None, is_lost)
+    assert found.turns[1].position == TURNED.shown[0]
 
 
 @pytest.mark.parametrize(
@@ -290,20 +321,6 @@ def test_a_sentence_is_said_as_it_stands(passage: str, quote: str):
     assert " ".join(turn.text.split()) == f"The answer is In 1889. <v_quote>{quote}</v_quote>"
     assert (turn.outcome, turn.verified) == ("spoken", 1)
     assert "[...]" not in quotable(question)
-
-
-class Failing(Believing):
-    """Gives no probabilities after some sentences."""
-
-    def __init__(self, outcome: VerdictOutcome, after: str) -> None:
-        super().__init__(reading)
-        self.outcome: VerdictOutcome = outcome
-        self.after = after
-
-    async def __call__(self, hearing: Hearing) -> Verdict:
-        if self.after in hearing.question.passage:
-            return Verdict(None, outcome=self.outcome)
-        return await super().__call__(hearing)
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,13 @@ from toprope.techniques.debate.transcript import Turn, Verdict, rotations
 class Quoting:
     """A debater whose speeches are n sentences of the passage, in its order, that it hasn't said.
 
-    It answers nobody: where it's asked something, its answer is the next sentences. The tokens and
-    calls of all readings of a passage are those of the turn that first needs them.
+    It answers nobody: where it's asked something, its answer is the next sentences. What it argues
+    for where it may choose is the answer to which its reader gives most after the whole passage: a
+    small model that is asked for a letter says a favourite one. The tokens and calls of all
+    readings of sentences are those of the turn that first needs them.
 
     Attributes:
-        debater: who takes the turns that are no speeches.
+        debater: who takes the other turns.
         reader: who reads each sentence as if it were the passage. Those are said after which it
             gives most to the answer argued for; the debater's own model, as a rule.
     """
@@ -53,6 +55,8 @@ class Quoting:
         return key_of("quoting", *of, _splitting())
 
     async def __call__(self, view: View) -> Turn:
+        if view.kind == "choice":
+            return await self._choice(view)
         position = view.position
         if view.kind != "speech" or position is None:
             return replace(await self.debater(view), by=self.name)
@@ -97,6 +101,16 @@ class Quoting:
             some = [every[i] for i in sorted(drawn[at : at + best.verified])]
             words = speech(view.question, best.position, some)
             yield replace(best, text=words, tokens=0, calls=0)
+
+    async def _choice(self, view: View) -> Turn:
+        read = await self.reader(Hearing(view.question, view.seating))
+        outcome = "lost" if read.outcome == "lost" else "spoken"
+        turn = Turn(view.speaker, view.role, "", None, view.round, view.kind, self.name)
+        turn = replace(turn, tokens=read.tokens, outcome=outcome)
+        if read.answer is None:
+            return turn
+        named = f"Answer: {view.seating.letter(read.answer)}"
+        return replace(turn, text=named, position=read.answer, values=(float(read.answer),))
 
     async def _readings(self, question: Question, every: Sequence[str]) -> list[Verdict]:
         """What the reader makes of each sentence; the same for every side and seating."""
