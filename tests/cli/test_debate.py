@@ -25,7 +25,7 @@ def towers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     def cast(lab, arms, parts) -> Cast:
         judge, one = Believing(believes), Scripted(says)
-        return Cast(parts, judge, judge, one, one, {}, {})
+        return Cast(parts, judge, judge, one, one, {}, {}, checker=one)
 
     monkeypatch.setattr("toprope.techniques.debate.study.make_cast", cast)
     # The report's own words are tested where they are.

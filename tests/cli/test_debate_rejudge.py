@@ -39,9 +39,9 @@ def test_another_judge_hears_the_same_words(toprope, games: Path, tiny_folder: P
     assert float(rest[2]) == pytest.approx(accuracy, abs=5e-4)
     assert float(rest[5]) == pytest.approx(accuracy - float(was), abs=1e-3)
     # Again, nothing is asked.
-    journal = (into / "journal.jsonl").read_text().splitlines()
+    journal = (into / "rejudged.jsonl").read_text().splitlines()
     assert toprope(*command, "--judge", "answers").output.splitlines() == lines
-    again = (into / "journal.jsonl").read_text().splitlines()
+    again = (into / "rejudged.jsonl").read_text().splitlines()
     assert len(journal) == 62
     assert [line for line in again if "finished" not in line] == journal[:-1]
     # Another way of judging is another judge.
@@ -89,6 +89,14 @@ def test_a_run_is_judged_protocol_by_protocol(
     written(run / "artifacts/debate/2/transcripts/blind.jsonl", lessons(4))
     (run / "artifacts/debate/2/summary.json").write_text(json.dumps({"transcripts": ["blind"]}))
     assert "name one file of them, such as" in refused(*command)
+
+
+def test_nothing_is_written_over(refused, games: Path, tiny_folder: Path) -> None:
+    before = games.read_text()
+    command = ("debate", "rejudge", games, "--overseer", tiny_folder, "--quiet", "--to")
+    assert "name a new folder" in refused(*command, games.parent)
+    assert "name a new folder" in refused(*command, games)
+    assert games.read_text() == before
 
 
 @pytest.mark.parametrize("who", [(), ("--overseer", "smollm2-135m", "--trained", "j")])

@@ -29,6 +29,9 @@ from toprope.techniques.debate.transcript import Transcript
 
 HOW: Mapping[str, Judging] = {"letters": "letters", "answers": "answers", "chat": "chat"}
 
+JOURNAL = "rejudged.jsonl"
+"""Of what the judge said so far, in the folder of the new transcripts."""
+
 CONCURRENCY = 32
 """Games that are judged at once."""
 
@@ -102,14 +105,25 @@ def rejudge(
             how = HOW.get(judge) or judging_of(of)
             hears = judge_of(lab, of, how)
         into = to or beside / "rejudged" / folder_name([of, how])
+        _check(into)
         into.mkdir(parents=True, exist_ok=True)
         settings = {"judge": hears.fingerprint, "precision": lab.precision}
-        with Journal(into / "journal.jsonl", settings, what="judging") as journal:
+        with Journal(into / JOURNAL, settings, what="judging") as journal:
             table = _judged(games, hears, journal, into, seed, shown)
             journal.finish()
     for line in table:
         click.echo(line)
     click.echo(f"the transcripts are in {into}")
+
+
+def _check(into: Path) -> None:
+    """
+    Raises:
+        UserError: something else is there.
+    """
+    is_taken = into.exists() and any(into.iterdir() if into.is_dir() else [into])
+    if is_taken and not (into / JOURNAL).is_file():
+        raise UserError(f"--to {into}: there is something else already: name a new folder")
 
 
 def _games(place: Path, names: Sequence[str]) -> dict[str, list[Transcript]]:

@@ -4,6 +4,7 @@ import pytest
 
 from toprope.errors import UserError
 from toprope.techniques.debate.arms import CONTROLS, KINDS, VARIANTS, Rules, arms, counterpart
+from toprope.techniques.debate.casting import rating_of
 from toprope.techniques.debate.protocols.best_of import BestOf, Persuasion
 from toprope.techniques.debate.protocols.consultancy import Consultancy
 from toprope.techniques.debate.protocols.critique_of import CritiqueOf
@@ -90,3 +91,9 @@ def test_no_judge_reads_more_turns_than_it_is_said(name: str, options: int):
 def test_every_protocol_has_a_sentence_and_a_source():
     told = [(kind.about, kind.source) for kind in KINDS.values()] + list(VARIANTS.values())
     assert all(about.endswith(".") and any(map(str.isdigit, source)) for about, source in told)
+
+
+def test_a_rater_judges_as_the_judge_does_where_it_can():
+    assert rating_of("smollm2-135m", "answers") == "answers"
+    assert rating_of("smollm2-135m", "chat") == "letters"
+    assert rating_of("openai/gpt-4o", "answers") == "chat"

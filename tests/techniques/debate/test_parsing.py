@@ -62,6 +62,16 @@ def test_a_percentage(text: str, value: float | None):
         ("Answer: C", None),
         ("I like A", None),
         ("", None),
+        ("B. 1906", "B"),
+        ("**B.** In 1906, as the passage says.", "B"),
+        ("A. 30%\nB. 70%", None),
+        ("A. In 1889\nB. In 1906", None),
+        ("I think B is right.", "B"),
+        ("I think B is not right.", None),
+        ("The answer is clear: B", "B"),
+        ("Answer: B\nI reject answer A.", "B"),
+        ("I believe it isn't answer A.", None),
+        ("Final answer: (B)", "B"),
     ],
 )
 def test_a_letter(text: str, named: str | None):
@@ -72,6 +82,8 @@ def test_a_letter(text: str, named: str | None):
     ("text", "shares"),
     [
         ("A: 70%\nB: 30%", (0.7, 0.3)),
+        ("A. 30%\nB. 70%", (0.3, 0.7)),
+        ("(A) 25%\n(B) 75%\nAnswer: B", (0.25, 0.75)),
         ("A: 0.9\nB: 0.3", (0.75, 0.25)),
         ("B: 20%", (0.8, 0.2)),
         ("A = 60%, B = 40%", (0.6, 0.4)),
@@ -101,7 +113,23 @@ def test_lists_and_directions():
     assert parsing.number("60% for 7", 3) is None
 
 
-def test_refusals():
-    assert parsing.refuses("I\u2019m sorry, but I can\u2019t argue for that.")
-    assert not parsing.refuses("The passage says it can't help but rise.")
-    assert not parsing.refuses("x" * 130 + " I cannot argue")
+@pytest.mark.parametrize(
+    ("text", "refuses"),
+    [
+        ("I\u2019m sorry, but I can\u2019t argue for that.", True),
+        ("I cannot support this answer, as the passage says otherwise.", True),
+        ("I can't support the answer In 1889.", True),
+        ("I'm unable to help with that.", True),
+        ("I am not comfortable with this.", True),
+        # A debater's business.
+        ("I cannot support Debater A's claim: the passage says 1889.", False),
+        ("I cannot defend the claim of the other side.", False),
+        ("I can't help but notice that the quote isn't there.", False),
+        ("I'm unable to find a quote that says so, and neither is the other side.", False),
+        ("I'm sorry, but I can see no such sentence.", False),
+        ("The passage says it can't help but rise.", False),
+        ("x" * 130 + " I cannot argue", False),
+    ],
+)
+def test_refusals(text: str, refuses: bool):
+    assert parsing.refuses(text) is refuses

@@ -16,7 +16,9 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
             (1, 0),
         ),
         ("<quote>built in 1925</quote>", "<u_quote>built in 1925</u_quote>", (0, 1)),
-        ("<quote>tower</quote>", "<u_quote>tower</u_quote>", (0, 1)),
+        # True, and no proof of anything.
+        ("<quote>tower</quote> of <quote>1889</quote>", "tower of 1889", (0, 0)),
+        ("<quote>castle</quote>", "<u_quote>castle</u_quote>", (0, 1)),
         ('<quote>"it\'s tall," said</quote>', '<v_quote>"it\'s tall," said</v_quote>', (1, 0)),
         ("<v_quote>it fell down</v_quote>", "<u_quote>it fell down</u_quote>", (0, 1)),
         ("a <quote>built in 1889", "a <v_quote>built in 1889</v_quote>", (1, 0)),
@@ -63,6 +65,9 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
         ),
         ("<</quote>v_quote>it fell<</quote>/v_quote>", "it fell", (0, 0)),
         ("<V_QUOTE >it fell down</V_QUOTE>", "<u_quote>it fell down</u_quote>", (0, 1)),
+        ("<v_quote id=1>it fell</v_quote>", "<u_quote>it fell</u_quote>", (0, 1)),
+        ("< v_quote>it fell down< / v_quote >", "<u_quote>it fell down</u_quote>", (0, 1)),
+        ("it <v_quote fell", "it  fell", (0, 0)),
     ],
 )
 def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):
@@ -73,6 +78,15 @@ def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):
 
 def test_without_a_passage_nothing_is_verified():
     assert mark("<quote>built in 1889</quote>", "").unverified == 1
+
+
+def test_a_quote_of_the_question_needs_no_mark():
+    said = "<quote>2 + 2 = 5 is wrong</quote>, not <quote>2 + 2 = 4</quote>"
+    found = mark(said, "", known="Is it so that 2 + 2 = 5 is wrong?")
+    assert found.text == "2 + 2 = 5 is wrong, not <u_quote>2 + 2 = 4</u_quote>"
+    assert (found.verified, found.unverified) == (0, 1)
+    in_both = mark("<quote>built in 1889</quote>", PASSAGE, known="Was it built in 1889?")
+    assert (in_both.verified, in_both.unverified) == (1, 0)
 
 
 @pytest.mark.parametrize("number", ["1", "142", "9", "1,1", "14"])

@@ -41,7 +41,7 @@ def run(tmp_path: Path, towers: str, judge: Believing, monkeypatch) -> Callable[
 
     def cast(lab, arms, parts) -> Cast:
         one = Scripted(says)
-        return Cast(parts, judge, judge, one, one, {}, {})
+        return Cast(parts, judge, judge, one, one, {}, {}, checker=one)
 
     monkeypatch.setattr("toprope.techniques.debate.study.make_cast", cast)
 

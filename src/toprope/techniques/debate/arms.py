@@ -149,8 +149,8 @@ VARIANTS: Mapping[str, tuple[str, str]] = {
         "Khan et al. 2024, arXiv 2402.06782",
     ),
     "critique_of": (
-        "Each speech is mended after N critiques, and the most persuasive one said; as "
-        "debate_critique_of_2.",
+        "Each speech is mended after N critiques, and the most persuasive of these and the draft "
+        "said; as debate_critique_of_2.",
         "Khan et al. 2024, arXiv 2402.06782",
     ),
     "quotes": (

@@ -55,7 +55,8 @@ class Cast:
         debater: of every side; None where nobody debates.
         reader: the debaters' model as one that reads sentences of a passage; None where nobody
             says them.
-        asker: the judge as one who asks and checks steps; None where it does neither.
+        checker: the judge as one who checks steps; None where nobody does.
+        asker: the judge as one who asks; None where it doesn't.
         chats, locals: the models behind them, by their names.
     """
 
@@ -67,6 +68,7 @@ class Cast:
     chats: Mapping[str, Chat]
     locals: Mapping[str, LocalModel]
     reader: Judge | None = None
+    checker: Debater | None = None
 
     def players(self, arm: Arm, sides: Sequence[Arm] = ()) -> Players:
         """The players of an arm's game.
@@ -82,7 +84,7 @@ class Cast:
                 if self.debater and not side.is_control
             ),
             asker=self.asker if _is_interactive(arm, self.parts.asks) else None,
-            overseer=self.asker if arm.about.checks else None,
+            overseer=self.checker if arm.about.checks else None,
         )
 
     def remembering(self, journal: Journal) -> Self:
@@ -124,20 +126,26 @@ def make_cast(lab: Lab, arms: Sequence[Arm], parts: Parts) -> Cast:
         settings = parts.words, parts.max_tokens, parts.temperature, parts.seed
         return ChatDebater(chat(name, why), *settings)
 
+    def checker(arm: str) -> ChatDebater:
+        checks = speaker(parts.overseer, f"a judge that checks steps is needed for {arm}")
+        return replace(checks, temperature=0.0)
+
     made = judge(parts.overseer, parts.judging)
     rater = parts.rater if parts.rater and any(arm.is_rated for arm in arms) else ""
     speaking = next((arm.name for arm in arms if not arm.is_control), None)
     quoting = any(arm.is_quoting for arm in arms)
-    asking = next((arm.name for arm in arms if _needs_asker(arm, parts.asks)), None)
+    asking = next((arm.name for arm in arms if _is_interactive(arm, parts.asks)), None)
+    checking = next((arm.name for arm in arms if arm.about.checks), None)
     return Cast(
         parts,
         made,
-        judge(rater, judging_of(rater)) if rater else made,
+        judge(rater, rating_of(rater, parts.judging)) if rater else made,
         speaker(parts.target, f"a debater is needed for {speaking}") if speaking else None,
         speaker(parts.overseer, f"a judge that asks is needed for {asking}") if asking else None,
         chats,
         locals,
         judge(parts.target, reading_of(parts.target)) if quoting else None,
+        checker(checking) if checking else None,
     )
 
 
@@ -161,6 +169,12 @@ def reading_of(name: str) -> Judging:
     return "chat" if is_served(name) else "answers"
 
 
+def rating_of(name: str, judging: Judging) -> Judging:
+    """How a rater judges: as the judge does, where it can."""
+    default = judging_of(name)
+    return default if "chat" in (default, judging) else judging
+
+
 def judging_of(name: str) -> Judging:
     """How a model judges unless it's said: by letters where their probabilities can be had."""
     return "chat" if is_served(name) else "letters"
@@ -168,7 +182,3 @@ def judging_of(name: str) -> Judging:
 
 def _is_interactive(arm: Arm, asks: bool) -> bool:
     return arm.about.asks == "always" or (arm.about.asks == "may" and asks)
-
-
-def _needs_asker(arm: Arm, asks: bool) -> bool:
-    return arm.about.checks or _is_interactive(arm, asks)

@@ -177,7 +177,7 @@ def turn_of(view: View, reply: Reply, *, by: str) -> Turn:
     text, was_cut = parsing.own_turn(text, view.speaker, view.others)
     turn = replace(turn, text=text)
     if view.role not in UNINFORMED:
-        marked = mark(text, view.question.passage)
+        marked = mark(text, view.question.passage, known=view.question.text)
         turn = replace(
             turn, text=marked.text, verified=marked.verified, unverified=marked.unverified
         )

@@ -6,11 +6,22 @@ from functools import cache
 from importlib.resources import files
 
 REFUSED_WITHIN = 120
-"""Characters from the beginning in which a phrase of `prompts/refusals.txt` is a refusal."""
+"""Characters from the beginning in which a pattern of `prompts/refusals.txt` is a refusal."""
 
 _THOUGHT = re.compile(r"<(think(?:ing)?|scratchpad)>(.*?)(?:</\1>|\Z)", re.S | re.I)
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d+)?|\.\d+)(?![\d,]\d|\d)\s*(%|percent\b)?", re.I)
-_NAMED = re.compile(r"\b(?:final\s+)?answer\b(?:\s+is)?[\s:*\"'(]*(?-i:([A-Z]))\b", re.I)
+_MARKS = r"[\s*\"'(]*"
+_STATED = re.compile(
+    rf"^\W*(?:final\s+)?answer\b(?:\s+is)?\W*:{_MARKS}(?-i:([A-Z]))\b", re.M | re.I
+)
+_NAMED = (
+    re.compile(rf"\b(?:final\s+)?answer\b(?:\s+is)?[:\s]*{_MARKS}(?-i:([A-Z]))\b", re.I),
+    re.compile(rf"\banswer\b[^.:\n]{{0,40}}:{_MARKS}(?-i:([A-Z]))\b", re.I),
+    re.compile(r"(?<!\w)([A-Z])\b[)*\"']*\s+is\s+(?:the\s+)?(?:right|correct)\b"),
+)
+_DENIED = re.compile(
+    r"(?:\bnot|n't|\breject\w*|\brules?\s+out|\bagainst)\W+(?:\w+\W+){0,3}\Z", re.I
+)
 _ITEM = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})[.):]\s+(.+?)\s*$", re.M)
 
 
@@ -43,13 +54,14 @@ def _label(name: str) -> str:
 def refuses(text: str) -> bool:
     """Whether it declines to play its part."""
     beginning = " ".join(text.replace("\u2019", "'").casefold().split())[:REFUSED_WITHIN]
-    return any(phrase in beginning for phrase in _refusals())
+    return any(phrase.search(beginning) for phrase in _refusals())
 
 
 @cache
-def _refusals() -> tuple[str, ...]:
+def _refusals() -> tuple[re.Pattern[str], ...]:
     path = files("toprope.techniques.debate").joinpath("prompts/refusals.txt")
-    return tuple(line for line in path.read_text(encoding="utf-8").split("\n") if line)
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return tuple(re.compile(rf"\b(?:{line})") for line in lines if line)
 
 
 def percent(text: str) -> float | None:
@@ -67,12 +79,23 @@ def percent(text: str) -> float | None:
 
 
 def letter(text: str, letters: Sequence[str]) -> str | None:
-    """The letter that the text names as its answer: the last one after "answer", or all it says."""
-    named = [found[1] for found in _NAMED.finditer(text) if found[1] in letters]
-    if named:
-        return named[-1]
+    """The letter that the text names as its answer: on a line "Answer: B"; else where it speaks of
+    an answer, and doesn't reject it; else all it says, or all it begins with. The last of several.
+    """
+
+    def last(found: Iterable[re.Match[str]]) -> str | None:
+        named = [
+            one[1] for one in found if one[1] in letters and not _DENIED.search(text[: one.start()])
+        ]
+        return named[-1] if named else None
+
+    for pattern in (_STATED, *_NAMED):
+        if (said := last(pattern.finditer(text))) is not None:
+            return said
     alone = re.fullmatch(r"[\s*\"'(]*([A-Za-z])[\s*\"').:]*", text)
-    return alone[1].upper() if alone and alone[1].upper() in letters else None
+    begins = re.findall(r"^[\s*\"'(]*([A-Z])[.):*]+\s+(?!\d+(?:\.\d+)?\s*%)\S", text, re.M)
+    first = alone[1].upper() if alone else begins[0] if len(begins) == 1 else None
+    return first if first in letters else None
 
 
 def probabilities(text: str, letters: Sequence[str]) -> tuple[float, ...] | None:
@@ -83,6 +106,7 @@ def probabilities(text: str, letters: Sequence[str]) -> tuple[float, ...] | None
     said: dict[str, float] = {}
     for one in letters:
         lines = re.findall(rf"(?:^|[\s(*]){one}[)*]*\s*[:=]\s*([^\n,;]+)", text)
+        lines += re.findall(rf"^\W*{one}[.)]\s*(\d[\d.]*\s*%)", text, re.M)
         values = [value for line in lines if (value := _leading_percent(line)) is not None]
         if values:
             said[one] = values[-1]

@@ -4,28 +4,29 @@ Khan et al. 2024 (arXiv 2402.06782), after Michael et al. 2023: a debater quotes
 <quote>...</quote>; what stands in the passage is shown to the judge as <v_quote>, what doesn't as
 <u_quote>. Small models quote in their own ways too: <blockquote> is read alike, and four words and
 more between quotation marks are marked where they stand in the passage, and left as they are where
-they don't: they may be anybody's. Spaces, case and what stands around the words don't matter, a few
-words in a row aren't enough to be a quote, and marks that the debater sets itself count for
-nothing.
+they don't: they may be anybody's. Spaces, case and what stands around the words don't matter. A
+quote of a word or a number that does stand there proves nothing and isn't marked, nor is one of
+the question, which the judge reads itself. Marks that the debater sets count for nothing.
 """
 
 import re
 from dataclasses import dataclass
 
 MINIMUM = 8
-"""Characters, spaces put together, below which a match is chance and a quote stays unverified."""
+"""Characters, spaces put together, below which a match is chance and a quote isn't marked."""
 
 WORDS = 4
 """Between quotation marks, below which they're no quote."""
 
-_TAG = r"\s*(?:[vu]_|block)?quote\s*>"
+_TAG = r"\s*(?:[vu]_|block)?quote\b[^<>\n]{0,80}>"
 # A closing tag of any of the four, or none where the text broke off; or what quotation marks hold.
 _QUOTE = re.compile(
-    rf"<{_TAG}(.*?)(?:</{_TAG}|(?=<{_TAG})|\Z)"
+    rf"<{_TAG}(.*?)(?:<\s*/{_TAG}|(?=<{_TAG})|\Z)"
     r"|[\"\u201c]([^\"\u201c\u201d<>]*)[\"\u201d](?!\w)",
     re.S | re.I,
 )
-_STRAY = re.compile(rf"</?{_TAG}", re.I)
+# The angle that opens a mark is enough to be taken for one.
+_STRAY = re.compile(rf"<\s*/?(?:{_TAG}|\s*(?:[vu]_|block)quote\b)", re.I)
 _AROUND = " \t\n.,;:!?\"'*"
 _TYPOGRAPHY = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2026": "..."}
@@ -41,18 +42,25 @@ class Marked:
     unverified: int
 
 
-def mark(text: str, passage: str, *, minimum: int = MINIMUM) -> Marked:
-    """The text with each quote as <v_quote> or <u_quote>."""
-    source = plain(passage)
+def mark(text: str, passage: str, *, known: str = "", minimum: int = MINIMUM) -> Marked:
+    """The text with each quote as <v_quote> or <u_quote>.
+
+    Args:
+        known: what the judge reads itself.
+    """
+    source, open_to_all = plain(passage), plain(known)
     counts = {"v": 0, "u": 0}
 
     def marked(quote: re.Match[str]) -> str:
         is_tagged = quote[1] is not None
         inside = _bare(quote[1] if is_tagged else quote[2]).strip()
         words = plain(inside).strip(_AROUND)
-        stands = len(words) >= minimum and holds(source, words)
-        if not is_tagged and not (stands and len(words.split()) >= WORDS):
+        stands = bool(words) and holds(source, words)
+        is_enough = len(words) >= minimum
+        if not is_tagged and not (stands and is_enough and len(words.split()) >= WORDS):
             return quote[0]
+        if (stands and not is_enough) or (not stands and words and holds(open_to_all, words)):
+            return inside
         kind = "v" if stands else "u"
         counts[kind] += 1
         return f"<{kind}_quote>{inside}</{kind}_quote>"

@@ -51,7 +51,7 @@ def with_room(
     judge_says = parts.judge_tokens if parts.judging == "chat" else 1
     heard = max((_turns(arm, questions, rules) for arm in spoken), default=0)
     quotes = max((arm.n for arm in arms if arm.is_quoting), default=0)
-    asks = parts.max_tokens if cast.asker else 0
+    asks = parts.max_tokens if cast.asker or cast.checker else 0
     _room(cast, parts.overseer, questions.questions, heard, max(judge_says, asks), quotes=quotes)
     if parts.rater and any(arm.is_rated for arm in arms):
         _room(cast, parts.rater, questions.questions, heard, 1)

@@ -25,6 +25,8 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
                                    games won by who argued for the right, and a wrong answer
     honest_elo                     of the honest side, the dishonest at 0 (debates)
     honest_choice_rate             open protocols: the right answer chosen to argue for
+    unnamed_choice_rate            choices that name no answer, so that the one shown first is
+                                   argued for (where some are)
     persuasiveness_rate            lone speakers: verdicts for the answer that was argued for
     elo                            variants of debate that met each other, the plain one at 0
     prover_payoff_honest, prover_payoff_dishonest

@@ -109,6 +109,7 @@ class Casting:
         said = self._judge(asked, local, judging)
         reader = here[str(evaluated)]
         turn = given.words, given.max_tokens, given.temperature, given.seed
+        checks = given.words, given.max_tokens, 0.0, given.seed
         cast = Cast(
             Parts(
                 overseer=str(judge),
@@ -129,6 +130,7 @@ class Casting:
             asker=_ShownDebater(ChatDebater(asked, *turn)),
             chats={},
             locals={name: model for name, model in here.items() if model},
+            checker=_ShownDebater(ChatDebater(asked, *checks)),
             reader=self._judge(speaks, reader, "answers" if reader else "chat")
             if self.arm.is_quoting
             else None,

@@ -166,7 +166,10 @@ class Transcript:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """The options that were argued for, each once."""
+        """The options that were argued for, each once; a lone speaker's is the one that it was
+        assigned."""
+        if self.seating.assigned is not None:
+            return (self.seating.assigned,)
         argued = (turn.position for turn in self.turns if turn.kind == "speech")
         return tuple(dict.fromkeys(one for one in argued if one is not None))
 

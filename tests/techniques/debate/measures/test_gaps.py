@@ -1,6 +1,7 @@
 """What is gained over the blind judge, who is favoured, and what a null rules out."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from toprope.errors import UserError
 from toprope.techniques.debate.measures.agents import agent_score_difference
 from toprope.techniques.debate.measures.gaps import gain, paired, share_closed, share_difference
 from toprope.techniques.debate.measures.power import smallest_detectable
+from toprope.techniques.debate.transcript import Seating
 
 from ..playing import judged
 
@@ -48,6 +50,12 @@ def test_a_gap_within_noise_is_no_denominator():
     assert share_closed(pairs, "debate", rng=rng()) is None
 
 
+def test_an_expert_that_is_worse_leaves_no_gap_to_close():
+    pairs = paired({"blind": arm(32), "debate": arm(16), "expert": arm(12)})
+    assert share_closed(pairs, "debate", rng=rng()) is None
+    assert share_difference(pairs, "debate", "blind", rng=rng()) is None
+
+
 def test_arms_on_other_questions_are_not_compared():
     with pytest.raises(UserError, match="'expert' wasn't played on question 'q39'"):
         paired({"blind": arm(10), "expert": arm(10, of=39)})
@@ -75,6 +83,16 @@ def test_agent_score_difference_of_consultancies_by_hand():
     assert found.value == pytest.approx(math.log(0.9) - math.log(0.7))
     with pytest.raises(UserError, match="one side only"):
         agent_score_difference(some[:1], rng=rng())
+
+
+def test_a_lone_speaker_scores_by_its_answer_whatever_its_turns_are_called():
+    some = [
+        replace(judged(i, shares), seating=Seating((0, 1), (side,), side))
+        for i in range(2)
+        for side, shares in ((0, (0.9, 0.1)), (1, (0.5, 0.5)))
+    ]
+    found = agent_score_difference(some, rng=rng())
+    assert found.value == pytest.approx(math.log(0.9) - math.log(0.5))
 
 
 def test_agent_score_difference_of_nobody_is_the_judges_own():

@@ -1,7 +1,7 @@
 """Protocols: who speaks when, who sees what, and whom the judge hears."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -19,7 +19,7 @@ from toprope.techniques.debate.protocols.expert import Expert
 from toprope.techniques.debate.protocols.propaganda import Propaganda
 from toprope.techniques.debate.protocols.quoting import Quoting, quotable
 from toprope.techniques.debate.protocols.stage import Players
-from toprope.techniques.debate.transcript import Seating, Verdict, VerdictOutcome
+from toprope.techniques.debate.transcript import Seating, Turn, Verdict, VerdictOutcome
 
 from ..playing import PASSAGE, QUESTION, Believing, Recording, debater, play
 
@@ -115,10 +115,16 @@ def test_an_open_debate_opposes_the_chosen_answer():
         return "Answer: B" if view.kind == "choice" else speech(view)
 
     players = Players(Believing(), (debater(says, "leads"), debater(says, "opposes")))
-    found = play(Debate(rounds=1, role="open"), STRAIGHT, players)
-    speeches = [turn for turn in found.turns if turn.kind == "speech"]
-    assert [(turn.position, turn.by) for turn in speeches] == [(1, "leads"), (0, "opposes")]
-    assert found.details["chose"] == 1
+    for order in ("simultaneous", "sequential"):
+        # Whoever chose has no place of its own: over both seatings each side speaks last once.
+        for seating, leads in ((STRAIGHT, 1), (TURNED, 0)):
+            found = play(Debate(rounds=1, role="open", order=order), seating, players)
+            speeches = [turn for turn in found.turns if turn.kind == "speech"]
+            by = {leads: "leads", 1 - leads: "opposes"}
+            assert [(turn.position, turn.by) for turn in speeches] == [
+                (option, by[option]) for option in seating.speaks
+            ]
+            assert found.details["chose"] == leads
 
 
 def test_each_side_may_have_its_own_model():
@@ -170,9 +176,9 @@ def test_the_judge_examines_each_debater():
     assert [turn.text for turn in found.turns] == [
         "Debater A round 1",
         "Debater B round 1",
-        "Debater A?",
+        "To Debater A: Debater A?",
         "Debater A round 2",
-        "Debater B?",
+        "To Debater B: Debater B?",
         "Debater B round 2",
     ]
     with pytest.raises(UserError, match="needs a judge that asks"):
@@ -200,6 +206,40 @@ def test_best_of_n_says_the_most_persuasive():
     assert found.turns[0].by == "scripted (best of 4)"
     assert len(judge.heard) == 3
     assert all(hearing.question.passage == "" for hearing in judge.heard)
+
+
+class Unheard(Believing):
+    """A rater, of whose answers one never came."""
+
+    async def __call__(self, hearing: Hearing) -> Verdict:
+        if hearing.turns[-1].text == "80":
+            return Verdict(None, outcome="lost")
+        return await super().__call__(hearing)
+
+
+@dataclass
+class Unspoken:
+    """A debater, of whose answers the second never comes."""
+
+    name: str = "unspoken"
+    fingerprint: str = "unspoken"
+
+    async def __call__(self, view: View) -> Turn:
+        turn = await debater(lambda view: "50")(view)
+        return replace(turn, text="", outcome="lost") if view.sample == 1 else turn
+
+
+def test_a_best_that_is_not_known_loses_the_game():
+    words, seating = ["30", "80", "60"], Seating((0, 1), (1,), 1)
+    rater = Persuasion(Believing(strength))
+    for one in (
+        BestOf(debater(lambda view: words[view.sample]), Persuasion(Unheard(strength)), 3),
+        BestOf(Unspoken(), rater, 2),
+        CritiqueOf(Unspoken(), rater, 2),
+    ):
+        found = play(Propaganda(), seating, Players(Believing(), (one,)))
+        assert [(turn.text, turn.outcome) for turn in found.turns] == [("", "lost")]
+        assert found.is_lost
 
 
 def test_critique_of_n_says_the_best_mended_or_the_draft():

@@ -27,6 +27,7 @@ from toprope.techniques.debate.protocols.stage import Game
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.self_play.drafting import Drafting, collect
 from toprope.techniques.debate.self_play.pairs import Drafts, Pair, as_many, asked
+from toprope.techniques.debate.transcript import Verdict
 
 from ..playing import PASSAGE, QUESTION, Believing
 
@@ -95,6 +96,23 @@ def test_the_best_and_the_worst_draft_of_a_turn_are_a_pair():
     assert pair.preference.prompt == asked(found[0].prompt)
     assert found[0].pair(0.21) is None
     assert all(hearing.question.passage == "" for hearing in judge.heard)
+
+
+def test_nothing_is_learned_where_a_rating_never_came(tmp_path: Path):
+    @dataclass
+    class Unheard(Believing):
+        async def __call__(self, hearing: Hearing) -> Verdict:
+            if hearing.turns[-1].text == "two words." and hearing.turns[-1].position == 1:
+                return Verdict(None, outcome="lost")
+            return await super().__call__(hearing)
+
+    with Journal(tmp_path / "journal.jsonl", {}) as journal:
+        of = drafting(Chatting(), Unheard(by_words), journal=journal)
+        found = collected(Consultancy(rounds=1), of, [QUESTION])
+        assert [one.position for one in found] == [0]
+        again = drafting(Chatting(), judge := Believing(by_words), journal=journal)
+        assert [one.position for one in collected(Consultancy(1), again, [QUESTION])] == [0, 1]
+        assert {hearing.turns[-1].position for hearing in judge.heard} == {1}
 
 
 def test_one_more_draft_may_be_what_the_passage_says():

@@ -75,8 +75,8 @@ def share_closed(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Interval | None:
-    """The share of the gap from blind to expert that an arm closes; None where that gap isn't clear
-    of zero, and no share of it can be measured."""
+    """The share of the gap from blind to expert that an arm closes; None where the expert isn't
+    clearly better, and there's no gap to close a share of."""
     return _of_gap(pairs, arm, blind, blind, expert, rng, resamples)
 
 
@@ -104,7 +104,8 @@ def _of_gap(
     resamples: int,
 ) -> Interval | None:
     """The difference of two arms' accuracies over the gap."""
-    if not ratio_is_measurable(gain(pairs, expert, blind, rng=rng, resamples=resamples)):
+    gap = gain(pairs, expert, blind, rng=rng, resamples=resamples)
+    if not ratio_is_measurable(gap) or gap.value < 0:
         return None
     above_N = pairs.of(arm) - pairs.of(other)
     below_N = pairs.of(expert) - pairs.of(blind)

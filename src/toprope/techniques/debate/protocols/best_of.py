@@ -17,10 +17,12 @@ from toprope.techniques.debate.transcript import Turn, judged_on
 
 
 class Rating(NamedTuple):
-    """How persuasive a turn is, and the tokens that it took to find out."""
+    """How persuasive a turn is, and the tokens that it took to find out; lost where no answer
+    came."""
 
     value: float
     tokens: int = 0
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Persuasion:
         hearing = Hearing(view.question.hidden(), view.seating, turns, view.round)
         verdict = await self.judge(hearing)
         if turn.position is None or not verdict.probabilities:
-            return Rating(0.0, verdict.tokens)
+            return Rating(0.0, verdict.tokens, verdict.outcome == "lost")
         return Rating(verdict.probabilities[turn.position], verdict.tokens)
 
 
@@ -77,13 +79,16 @@ async def most_persuasive(
     persuasion: Callable[[View, Turn], Awaitable[Rating]], view: View, turns: Sequence[Turn]
 ) -> Turn:
     """The best rated of those that say something, the first of equals; else the first. Its tokens
-    and calls are those of all of them, and of their ratings."""
+    and calls are those of all of them, and of their ratings. Where one of them or of their ratings
+    never came it's lost: which is best isn't known."""
     said = [turn for turn in turns if turn.outcome in ("spoken", "cut") and turn.text]
     ratings: list[Rating] = []
     if len(said) > 1:
         ratings = await asyncio.gather(*(persuasion(view, turn) for turn in said))
     values = [rating.value for rating in ratings]
     best = said[values.index(max(values))] if values else (said or turns)[0]
+    if any(turn.outcome == "lost" for turn in turns) or any(one.is_lost for one in ratings):
+        best = replace(best, text="", outcome="lost")
     return replace(
         best,
         tokens=sum(turn.tokens for turn in turns) + sum(rating.tokens for rating in ratings),

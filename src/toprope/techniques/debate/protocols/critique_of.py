@@ -1,4 +1,5 @@
-"""Critique-of-N: a debater drafts, gets N critiques of its draft, and says the best mended one.
+"""Critique-of-N: a debater drafts, gets N critiques of its draft, mends it after each, and says the
+most persuasive of these and the draft.
 
 Khan et al. 2024 (arXiv 2402.06782), "critique-and-refinement". There a preference
 model picks one of the critiques, which is then followed; here each is followed and the result
@@ -36,6 +37,8 @@ class CritiqueOf:
             return replace(draft, by=self.name)
         given = {**view.given, "draft": draft.text}
         critiques = await samples(self.debater, replace(view, kind="critique", given=given), self.n)
+        if any(turn.outcome == "lost" for turn in critiques):
+            return replace(draft, by=self.name, text="", outcome="lost")
         mended = await asyncio.gather(
             *(
                 self.debater(

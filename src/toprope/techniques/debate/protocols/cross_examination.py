@@ -45,7 +45,7 @@ class CrossExamination:
                 asking = stage.view(
                     "Judge", "judge", "question", round=round, given={"asked": name}
                 )
-                await stage.take(players.asker, asking)
+                await stage.ask(players.asker, asking, name)
                 answering = stage.view(name, "debater", position=option, round=round)
                 await stage.take(players.side(option), answering)
         await stage.judge(self.rounds)

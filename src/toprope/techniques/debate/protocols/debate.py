@@ -42,8 +42,10 @@ class Debate:
         if self.role == "open":
             chose = await stage.choice("debater")
             leads = seating.speaks[0] if chose is None else chose
-            sides = {leads: players.first}
-            sides |= {option: players.last for option in seating.speaks if option != leads}
+            sides = {
+                option: players.first if option == leads else players.last
+                for option in seating.speaks
+            }
         if self.each_round:
             await stage.judge(0)
         for round in range(1, self.rounds + 1):

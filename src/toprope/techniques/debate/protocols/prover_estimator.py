@@ -33,6 +33,8 @@ from toprope.techniques.debate.transcript import Seating, Transcript, assigned
 UNKNOWN = 0.5
 """The estimate of an estimator that gives none."""
 
+SPEAKERS = ("Prover", "Estimator", "Overseer")
+
 CLOSE = 1e-9
 """Probabilities no further apart are the same."""
 
@@ -98,7 +100,8 @@ class ProverEstimator:
         """
         if players.overseer is None:
             raise UserError("the prover-estimator protocol needs an overseer: a chat model")
-        game = _Game(Stage(question, seating, players, rounds=self.depth + 1), players.overseer)
+        stage = Stage(question, seating, players, rounds=self.depth + 1, more=SPEAKERS)
+        game = _Game(stage, players.overseer)
         [option] = seating.speaks
         steps = await game.play(option, self.depth, self.width)
         await game.stage.judge(len(steps))

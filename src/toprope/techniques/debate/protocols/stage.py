@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from toprope.errors import UserError
@@ -74,13 +74,23 @@ class Game(Protocol):
 
 
 class Stage:
-    """One game under way: keeps who said what, and shows everyone what they may see."""
+    """One game under way: keeps who said what, and shows everyone what they may see.
+
+    Args:
+        more: speakers of this protocol alone, whose lines nobody else may write.
+    """
 
     def __init__(
-        self, question: Question, seating: Seating, players: Players, *, rounds: int = 1
+        self,
+        question: Question,
+        seating: Seating,
+        players: Players,
+        *,
+        rounds: int = 1,
+        more: tuple[str, ...] = (),
     ) -> None:
         self.question, self.seating, self.players = question, seating, players
-        self.rounds = rounds
+        self.rounds, self.more = rounds, more
         self.turns: list[Turn] = []
         self.verdicts: list[Verdict] = []
 
@@ -100,7 +110,7 @@ class Stage:
     ) -> View:
         """What a speaker sees now: the passage, except where it judges."""
         names = [self.debater(i) for i in self.seating.shown]
-        everyone = ("Judge", "Consultant", "Critic", *names)
+        everyone = ("Judge", "Consultant", "Critic", *self.more, *names)
         return View(
             self.question.hidden() if role in UNINFORMED else self.question,
             self.seating,
@@ -120,6 +130,13 @@ class Stage:
         turn = await debater(view)
         self.turns.append(turn)
         return turn
+
+    async def ask(self, asker: Debater, view: View, whom: str) -> Turn:
+        """A question to one of several, by name."""
+        turn = await asker(view)
+        named = f"To {whom}: {turn.text}" if turn.text else ""
+        self.turns.append(replace(turn, text=named))
+        return self.turns[-1]
 
     async def together(self, some: Sequence[tuple[Debater, View]]) -> list[Turn]:
         """Turns of which none sees another, in their order."""

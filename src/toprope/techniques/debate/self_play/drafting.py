@@ -28,7 +28,7 @@ from toprope.once import Once
 from toprope.progress import Progress
 from toprope.techniques.debate.debaters import ChatDebater, View, prompt
 from toprope.techniques.debate.judges import Hearing
-from toprope.techniques.debate.protocols.best_of import Persuasion, samples
+from toprope.techniques.debate.protocols.best_of import Persuasion, Rating, samples
 from toprope.techniques.debate.protocols.quoting import Quoting
 from toprope.techniques.debate.protocols.stage import Game, Players
 from toprope.techniques.debate.questions import Question
@@ -89,8 +89,12 @@ class Drafting:
             turns, ratings = _turns().validate_python(kept["turns"]), kept["ratings"]
         else:
             turns = await self._drafts(view)
-            ratings = await self._ratings(view, turns)
-            if self.journal is not None and not any(turn.outcome == "lost" for turn in turns):
+            rated = await self._ratings(view, turns)
+            if any(one.outcome == "lost" for one in turns) or any(one.is_lost for one in rated):
+                # Which is best isn't known, and nothing is learned from it.
+                return replace(turns[0], text="", outcome="lost")
+            ratings = [one.value for one in rated]
+            if self.journal is not None:
                 shown = _turns().dump_python(turns, mode="json")
                 self.journal.put(key, {"turns": shown, "ratings": ratings})
         said = [turn for turn in turns if _speaks(turn)]
@@ -150,13 +154,12 @@ class Drafting:
             for turn in islice(quoting.others(view, best, rng), self.foils)
         ]
 
-    async def _ratings(self, view: View, turns: Sequence[Turn]) -> list[float]:
+    async def _ratings(self, view: View, turns: Sequence[Turn]) -> list[Rating]:
         """Of those that say something."""
         beside = await self._opponents(view) if self.opposed else []
         heard = replace(view, turns=(*view.turns, *beside))
         said = [turn for turn in turns if _speaks(turn)]
-        found = await asyncio.gather(*(self.persuasion(heard, turn) for turn in said))
-        return [rating.value for rating in found]
+        return await asyncio.gather(*(self.persuasion(heard, turn) for turn in said))
 
     async def _opponents(self, view: View) -> list[Turn]:
         found = []
