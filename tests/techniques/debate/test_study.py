@@ -131,6 +131,30 @@ def test_variants_meet_each_other_and_give_a_slope(run, tmp_path: Path):
     assert rows["debate_best_of_2", "accuracy"].cost.calls == 10 * (4 * 4 + 1)
 
 
+def test_a_favour_for_the_last_word_is_told_from_one_for_a_place(run, judge: Believing):
+    def follows(hearing: Hearing) -> tuple[float, float]:
+        last = [turn.position for turn in hearing.turns][-1:] or [hearing.seating.shown[0]]
+        return (0.9, 0.1) if last == [0] else (0.1, 0.9)
+
+    judge.believes = follows
+    protocols = ("blind", "propaganda", "debate", "open_debate")
+    both = by_name(run(protocols=protocols, crossed=True))
+    assert {name: both[name, "accuracy"].cost.calls for name in protocols} == {
+        "blind": 10,
+        "propaganda": 20 * 2,
+        "debate": 20 * 5,
+        "open_debate": 20 * 6,
+    }
+    for name, last in (("debate", 1.0), ("open_debate", 1.0)):
+        assert both[name, "last_word_rate"].value == last
+        assert both[name, "first_position_rate"].value == 0.5
+        assert both[name, "accuracy"].value == 0.5
+    assert ("propaganda", "last_word_rate") not in both
+    alike = by_name(run(protocols=protocols))
+    assert alike["debate", "first_position_rate"].value == 0.0
+    assert alike["debate", "last_word_rate"].value == 1.0
+
+
 def test_what_was_read_for_quotes_is_kept_for_another_judge(
     tmp_path: Path, towers: str, judge: Believing, monkeypatch
 ):

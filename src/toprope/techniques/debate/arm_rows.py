@@ -135,6 +135,8 @@ class ArmRows:
 
         yield self.rows.measured(name, "honest_win_rate", rate, better="higher")
         yield self.rows.measured(name, "honest_elo", rating, better="higher")
+        heard = [one for one in self.transcripts if one.positions]
+        yield self._mean("last_word_rate", _follows_the_last, heard, better="neither")
 
     def _bets(self) -> Iterator[Evidence]:
         if not any(turn.kind == "bet" for one in self.transcripts for turn in one.turns):
@@ -250,6 +252,12 @@ def has_won(transcript: Transcript) -> bool:
 
 def _is_silent(transcript: Transcript) -> bool:
     return transcript.verdict.answer is None
+
+
+def _follows_the_last(transcript: Transcript) -> float:
+    """Whether the verdict is for whoever spoke last."""
+    last = [turn.position for turn in transcript.turns if turn.kind == "speech"][-1]
+    return float(transcript.verdict.answer == last)
 
 
 def _chose_none(transcript: Transcript) -> float:

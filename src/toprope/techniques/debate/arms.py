@@ -143,6 +143,9 @@ KINDS: Mapping[str, Kind] = {
 }
 """Name -> what it is, in the order in which studies and lists have them."""
 
+OPPOSED = ("debate", "open_debate", "cross_examination")
+"""Kinds in which several speak for answers, in an order."""
+
 VARIANTS: Mapping[str, tuple[str, str]] = {
     "best_of": (
         "Each speech is the most persuasive of N; behind a protocol's name, as debate_best_of_4.",

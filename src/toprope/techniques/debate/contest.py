@@ -9,7 +9,7 @@ from itertools import combinations
 
 from toprope.journal import Journal
 from toprope.progress import Progress
-from toprope.techniques.debate.arms import Arm
+from toprope.techniques.debate.arms import OPPOSED, Arm
 from toprope.techniques.debate.casting import Cast
 from toprope.techniques.debate.judges import Judge
 from toprope.techniques.debate.protocols.stage import Players
@@ -17,7 +17,7 @@ from toprope.techniques.debate.rejudging import rejudged
 from toprope.techniques.debate.running import play
 from toprope.techniques.debate.sets import QuestionSet
 from toprope.techniques.debate.timing import Stopwatch, timed
-from toprope.techniques.debate.transcript import Transcript
+from toprope.techniques.debate.transcript import Transcript, crossed
 
 Fit = Callable[[Arm, Sequence[Transcript]], Judge]
 """A judge that has learned from an arm's transcripts."""
@@ -61,6 +61,7 @@ class Contest:
         training: those that a judge is trained on; None: it isn't.
         fit: makes the trained judge.
         cross_play: whether variants of a debate meet each other.
+        crossed: whether debates are played in both orders of speaking in each place.
     """
 
     arms: Sequence[Arm]
@@ -72,6 +73,7 @@ class Contest:
     training: QuestionSet | None = None
     fit: Fit | None = None
     cross_play: bool = True
+    crossed: bool = False
 
     async def play(self) -> Outcome:
         outcome = Outcome()
@@ -134,5 +136,8 @@ class Contest:
             concurrency=self.concurrency,
             journal=self.journal,
             progress=self.progress,
+            seatings=(lambda one: crossed(arm.game.seatings(one)))
+            if self.crossed and arm.kind in OPPOSED
+            else None,
             title=f"{arm.name} against {against.name}" if against else arm.name,
         )

@@ -16,6 +16,7 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
     difficulty_D_accuracy          on questions of difficulty D, where the set knows it
     log_score, brier_score, calibration_error
     first_position_rate            verdicts for the answer that was shown first
+    last_word_rate                 verdicts for whoever spoke last (debates)
     gain_over_blind *              paired; controls: blind, and the consultancy it's held against
     gap_closed_share *             (arm - blind) / (expert - blind); controls: blind 0, expert 1
     debiased_gain_over_blind *, debiased_gap_closed_share *

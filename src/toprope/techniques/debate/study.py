@@ -66,6 +66,12 @@ class Debate(TextStudy):
         default="simultaneous",
         description="of debaters in a round; sequential: each hears those before it",
     )
+    crossed: bool = Field(
+        default=False,
+        description="whether debates are also played with the last to speak first, in each place "
+        "of the answers: twice the games, which tell a favour for a place from one for the last "
+        "word",
+    )
     judge: Literal["auto", "letters", "answers", "chat", "trained"] = Field(
         default="auto",
         description="letters: by a local model's probabilities of the answers' letters; answers: "
@@ -186,6 +192,7 @@ class Debate(TextStudy):
                 training=training,
                 fit=self._fit(lab),
                 cross_play=self.cross_play,
+                crossed=self.crossed,
             )
             outcome = asyncio.run(contest.play())
             found = self._measures(lab, outcome, measured)
