@@ -65,6 +65,8 @@ def test_a_percentage(text: str, value: float | None):
         ("B. 1906", "B"),
         ("**B.** In 1906, as the passage says.", "B"),
         ("A. 30%\nB. 70%", None),
+        ("A: 70%\nB: surely not", None),
+        ("B: 70%", None),
         ("A. In 1889\nB. In 1906", None),
         ("I think B is right.", "B"),
         ("I think B is not right.", None),

@@ -93,8 +93,10 @@ def letter(text: str, letters: Sequence[str]) -> str | None:
         if (said := last(pattern.finditer(text))) is not None:
             return said
     alone = re.fullmatch(r"[\s*\"'(]*([A-Za-z])[\s*\"').:]*", text)
-    begins = re.findall(r"^[\s*\"'(]*([A-Z])[.):*]+\s+(?!\d+(?:\.\d+)?\s*%)\S", text, re.M)
-    first = alone[1].upper() if alone else begins[0] if len(begins) == 1 else None
+    begins = re.findall(r"^[\s*\"'(]*([A-Z])[.):*]+\s+(\S.*)", text, re.M)
+    first = alone[1].upper() if alone else None
+    if len(begins) == 1 and not re.match(r"[\s*~]*\d[\d.]*\s*%", begins[0][1]):
+        first = begins[0][0]
     return first if first in letters else None
 
 
