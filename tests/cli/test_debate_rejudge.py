@@ -58,16 +58,16 @@ def test_a_trained_judge_hears_what_it_did_not_learn_from(
     renamed = [
         replace(one, question=replace(one.question, text=f"{one.question.text} Say."))
         for one in lessons(40)
-        if one.question.id not in {f"q{i}" for i in range(25)}
+        if one.question.id not in {f"q{i}" for i in range(30)}
     ]
     mixed = written(games.parent / "mixed.jsonl", [*lessons(30), *renamed])
     done = toprope(*command, mixed)
-    assert "mixed: 60 of 90 games out: it learned from their passages" in done.output
+    assert "mixed: 60 of 80 games out: it learned from their questions" in done.output
     table = [line.split() for line in done.stdout.splitlines()]
-    assert table[1][:2] == ["mixed", "30"]
+    assert table[1][:2] == ["mixed", "20"]
     heard = list(kept.load(games.parent / "rejudged" / "mine-trained" / "mixed.jsonl"))
     assert all(one.question.text.endswith(" Say.") for one in heard)
-    accuracy = sum(one.correct for one in heard) / 30
+    accuracy = sum(one.correct for one in heard) / 20
     assert float(table[1][5]) == pytest.approx(accuracy, abs=5e-4)
     assert accuracy > 0.5  # what the liar says isn't verified, and it learned that
 
@@ -91,11 +91,16 @@ def test_a_run_is_judged_protocol_by_protocol(
     assert "name one file of them, such as" in refused(*command)
 
 
-def test_nothing_is_written_over(refused, games: Path, tiny_folder: Path) -> None:
+def test_nothing_is_written_over(toprope, refused, games: Path, tiny_folder: Path) -> None:
     before = games.read_text()
     command = ("debate", "rejudge", games, "--overseer", tiny_folder, "--quiet", "--to")
     assert "name a new folder" in refused(*command, games.parent)
     assert "name a new folder" in refused(*command, games)
+    others = written(games.parent / "others" / "debate.jsonl", lessons(8, seed=3))
+    assert toprope(*command, "out").exit_code == 0
+    first = Path("out/debate.jsonl").read_text()
+    assert "name a new folder" in refused(command[0], command[1], others, *command[3:], "out")
+    assert Path("out/debate.jsonl").read_text() == first
     assert games.read_text() == before
 
 

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from toprope.cli.options import quiet as quiet_option
 from toprope.cli.study import folder_name
 from toprope.errors import UserError
 from toprope.files import write_text
-from toprope.journal import Journal
+from toprope.journal import Journal, key_of
 from toprope.lab import Lab
 from toprope.progress import Progress
 from toprope.techniques.debate import kept
@@ -104,10 +105,11 @@ def rejudge(
             of = overseer or ""
             how = HOW.get(judge) or judging_of(of)
             hears = judge_of(lab, of, how)
-        into = to or beside / "rejudged" / folder_name([of, how])
-        _check(into)
+        into = to or beside / "rejudged" / folder_name([of, how, *names])
+        heard = key_of(*(one.as_json() for some in games.values() for one in some))
+        settings = {"judge": hears.fingerprint, "heard": heard, "precision": lab.precision}
+        _check(into, settings)
         into.mkdir(parents=True, exist_ok=True)
-        settings = {"judge": hears.fingerprint, "precision": lab.precision}
         with Journal(into / JOURNAL, settings, what="judging") as journal:
             table = _judged(games, hears, journal, into, seed, shown)
             journal.finish()
@@ -116,14 +118,20 @@ def rejudge(
     click.echo(f"the transcripts are in {into}")
 
 
-def _check(into: Path) -> None:
+def _check(into: Path, settings: Mapping[str, Any]) -> None:
     """
     Raises:
-        UserError: something else is there.
+        UserError: something other than what this judge said of the same games is there.
     """
-    is_taken = into.exists() and any(into.iterdir() if into.is_dir() else [into])
-    if is_taken and not (into / JOURNAL).is_file():
-        raise UserError(f"--to {into}: there is something else already: name a new folder")
+    if not into.exists() or (into.is_dir() and not any(into.iterdir())):
+        return
+    journal = into / JOURNAL
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
+    if not lines or json.loads(lines[0]).get("settings") != settings:
+        raise UserError(
+            f"{into} holds something else, such as other games or another judge's: name a new "
+            "folder by --to"
+        )
 
 
 def _games(place: Path, names: Sequence[str]) -> dict[str, list[Transcript]]:
@@ -151,17 +159,24 @@ def _others(
     Raises:
         UserError: of some protocol there are none.
     """
+    if not judge.about.learned:
+        raise UserError(
+            f"the judge in {of} doesn't say which questions it learned from, as one of an older "
+            "version: train it again"
+        )
     learned = set(judge.about.learned)
     found: dict[str, list[Transcript]] = {}
     for name, some in games.items():
-        found[name] = [one for one in some if known_by(one.question) not in learned]
+        found[name] = [one for one in some if not known_by(one.question) & learned]
         if some and not found[name]:
             raise UserError(
                 f"the judge in {of} learned from every question of {name}: let it judge others"
             )
         if len(found[name]) < len(some):
             out = len(some) - len(found[name])
-            shown.say(f"{name}: {out:,} of {len(some):,} games out: it learned from their passages")
+            shown.say(
+                f"{name}: {out:,} of {len(some):,} games out: it learned from their questions"
+            )
     return found
 
 

@@ -51,7 +51,7 @@ def train_judge(
 ) -> None:
     """Train a judge on transcripts whose answers are known, and say how well it judges.
 
-    PLACES are folders of runs of 'toprope debate text', or files of transcripts. Each question is
+    PLACES are folders of runs, or files of transcripts. Each question is
     judged by one that learned from the others: on what was said, on the question alone, and after
     it was told a wrong truth. What the first gains over the second, the words carry.
 

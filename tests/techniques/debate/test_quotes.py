@@ -68,6 +68,12 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
         ("<v_quote id=1>it fell</v_quote>", "<u_quote>it fell</u_quote>", (0, 1)),
         ("< v_quote>it fell down< / v_quote >", "<u_quote>it fell down</u_quote>", (0, 1)),
         ("it <v_quote fell", "it  fell", (0, 0)),
+        ("<quote\n>built in 1889</quote>", "<v_quote>built in 1889</v_quote>", (1, 0)),
+        (
+            'It says <quote "The tower was built in 1889">. So 1889.',
+            "It says <quote <v_quote>The tower was built in 1889</v_quote>>. So 1889.",
+            (1, 0),
+        ),
     ],
 )
 def test_quotes_are_marked(text: str, marked: str, counts: tuple[int, int]):

@@ -11,17 +11,15 @@ REFUSED_WITHIN = 120
 _THOUGHT = re.compile(r"<(think(?:ing)?|scratchpad)>(.*?)(?:</\1>|\Z)", re.S | re.I)
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d+)?|\.\d+)(?![\d,]\d|\d)\s*(%|percent\b)?", re.I)
 _MARKS = r"[\s*\"'(]*"
-_STATED = re.compile(
-    rf"^\W*(?:final\s+)?answer\b(?:\s+is)?\W*:{_MARKS}(?-i:([A-Z]))\b", re.M | re.I
-)
 _NAMED = (
     re.compile(rf"\b(?:final\s+)?answer\b(?:\s+is)?[:\s]*{_MARKS}(?-i:([A-Z]))\b", re.I),
     re.compile(rf"\banswer\b[^.:\n]{{0,40}}:{_MARKS}(?-i:([A-Z]))\b", re.I),
-    re.compile(r"(?<!\w)([A-Z])\b[)*\"']*\s+is\s+(?:the\s+)?(?:right|correct)\b"),
+    re.compile(r"\A\s*(?:I (?:think|believe|say)(?: that)? )?([A-Z]) is (?:right|correct)\W*\Z"),
+    re.compile(r"\A[\s*\"'(]*([A-Z])[.)*]+\s+(?=[^\s\d])[^\n]*\Z"),
 )
-_DENIED = re.compile(
-    r"(?:\bnot|n't|\breject\w*|\brules?\s+out|\bagainst)\W+(?:\w+\W+){0,3}\Z", re.I
-)
+"""How an answer is named: by the word, by a sentence that is all there is, or by one line that
+begins with its letter."""
+_REJECTED = re.compile(r"(?:\bnot|\breject\w*|n't)[ \t]+(?:the[ \t]+)?\Z", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})[.):]\s+(.+?)\s*$", re.M)
 
 
@@ -79,25 +77,18 @@ def percent(text: str) -> float | None:
 
 
 def letter(text: str, letters: Sequence[str]) -> str | None:
-    """The letter that the text names as its answer: on a line "Answer: B"; else where it speaks of
-    an answer, and doesn't reject it; else all it says, or all it begins with. The last of several.
-    """
-
-    def last(found: Iterable[re.Match[str]]) -> str | None:
+    """The letter that the text names as its answer: the last one after "answer" that isn't
+    rejected; else that of the one line that it is."""
+    for pattern in _NAMED:
         named = [
-            one[1] for one in found if one[1] in letters and not _DENIED.search(text[: one.start()])
+            one[1]
+            for one in pattern.finditer(text)
+            if one[1] in letters and not _REJECTED.search(text[: one.start()])
         ]
-        return named[-1] if named else None
-
-    for pattern in (_STATED, *_NAMED):
-        if (said := last(pattern.finditer(text))) is not None:
-            return said
+        if named:
+            return named[-1]
     alone = re.fullmatch(r"[\s*\"'(]*([A-Za-z])[\s*\"').:]*", text)
-    begins = re.findall(r"^[\s*\"'(]*([A-Z])[.):*]+\s+(\S.*)", text, re.M)
-    first = alone[1].upper() if alone else None
-    if len(begins) == 1 and not re.match(r"[\s*~]*\d[\d.]*\s*%", begins[0][1]):
-        first = begins[0][0]
-    return first if first in letters else None
+    return alone[1].upper() if alone and alone[1].upper() in letters else None
 
 
 def probabilities(text: str, letters: Sequence[str]) -> tuple[float, ...] | None:

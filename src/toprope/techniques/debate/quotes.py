@@ -18,7 +18,7 @@ MINIMUM = 8
 WORDS = 4
 """Between quotation marks, below which they're no quote."""
 
-_TAG = r"\s*(?:[vu]_|block)?quote\b[^<>\n]{0,80}>"
+_TAG = r"\s*(?:[vu]_|block)?quote(?:\s+\w+\s*=[^<>\n]{0,80})?\s*>"
 # A closing tag of any of the four, or none where the text broke off; or what quotation marks hold.
 _QUOTE = re.compile(
     rf"<{_TAG}(.*?)(?:<\s*/{_TAG}|(?=<{_TAG})|\Z)"

@@ -38,7 +38,16 @@ class CritiqueOf:
         given = {**view.given, "draft": draft.text}
         critiques = await samples(self.debater, replace(view, kind="critique", given=given), self.n)
         if any(turn.outcome == "lost" for turn in critiques):
-            return replace(draft, by=self.name, text="", outcome="lost")
+            return replace(
+                draft,
+                by=self.name,
+                text="",
+                outcome="lost",
+                verified=0,
+                unverified=0,
+                tokens=draft.tokens + sum(turn.tokens for turn in critiques),
+                calls=draft.calls + sum(turn.calls for turn in critiques),
+            )
         mended = await asyncio.gather(
             *(
                 self.debater(

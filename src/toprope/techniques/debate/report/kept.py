@@ -103,7 +103,8 @@ def _seated(games: Sequence[Transcript]) -> list[Transcript]:
         right = [game for game in lone if game.seating.assigned == game.question.answer]
         wrong = [game for game in lone if game.seating.assigned != game.question.answer]
         return [*right[:1], *wrong[:1]]
-    return list(games[:2])
+    turned = [game for game in games if game.seating.shown != first.seating.shown]
+    return [first, *turned[:1]]
 
 
 def _seating(game: Transcript) -> str:

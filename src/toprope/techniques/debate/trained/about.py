@@ -13,9 +13,10 @@ from toprope.techniques.debate.questions import Question
 Kind = Literal["head", "lora"]
 
 
-def known_by(question: Question) -> str:
-    """A key of a question's passage, which all questions on it share; without one, of its text."""
-    return key_of(question.passage or question.text)
+def known_by(question: Question) -> set[str]:
+    """Keys of what a judge that learned from a question knows of others: its passage, or its text
+    where it has none, and its group."""
+    return {key_of(question.passage or question.text), key_of("unit", question.unit)}
 
 
 class Figures(BaseModel):
@@ -63,7 +64,7 @@ class About(BaseModel):
     transcripts: int
     questions: int
     learned: tuple[str, ...] = ()
-    """What it learned from: a key of each question (`known_by`)."""
+    """What it learned from: keys of its questions (`known_by`)."""
     left_out: int
     """Transcripts in which an answer of a model never came, or there were no words."""
     trained_on: str

@@ -69,7 +69,7 @@ def fit_judge(
         protocols=tuple(dict.fromkeys(one.protocol for one in lessons)),
         transcripts=len(lessons),
         questions=len({one.question.id for one in lessons}),
-        learned=tuple(sorted({known_by(one.question) for one in lessons})),
+        learned=tuple(sorted(set().union(*(known_by(one.question) for one in lessons)))),
         left_out=len(transcripts) - len(lessons),
         trained_on=_fingerprint(lessons),
         expected=expected(words, blind, lessons, seed=seed, progress=progress),
