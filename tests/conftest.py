@@ -11,6 +11,7 @@ import pytest
 from .local_models import (  # noqa: F401
     base_model,
     counting_progress,
+    one_thread,
     smollm,
     tiny_encoder,
     tiny_folder,
@@ -42,19 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Tests of tiny models run on one thread, with the fixtures that outlive them: where the cores
-    are busy, waiting for a second thread takes a hundred times as long as the sums, and two threads
-    add in another order, so that a model trained on one isn't the same to the bit."""
+    """Tests of tiny models run on one thread, with the fixtures that outlive them."""
     if not {"tiny_folder", "tiny_encoder"} & set(getattr(item, "fixturenames", ())):
         return (yield)
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return (yield)
-    finally:
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,21 @@ CHAT_TEMPLATE = (
 )
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Where the cores are busy, waiting for a second thread takes a hundred times as long as the
+    sums of a small model; and two threads add in another order, so that what is trained on them
+    isn't the same to the bit."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def smollm() -> "LocalModel":
     """SmolLM2-135M-Instruct, for tests that are marked `model`."""

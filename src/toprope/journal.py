@@ -97,6 +97,15 @@ class Journal:
         return True
 
 
+def begun_with(path: Path) -> dict[str, Any] | None:
+    """The settings of the job whose journal is in a file; None: there's no journal there."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return dict(json.loads(file.readline()))["settings"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def key_of(*parts: Any) -> str:
     """A key for what is asked: a hash of parts of JSON types."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

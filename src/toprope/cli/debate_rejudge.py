@@ -1,11 +1,10 @@
 """`toprope debate rejudge`: what was said in a run, before another judge."""
 
 import asyncio
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -15,8 +14,7 @@ from toprope.cli.options import dtype as dtype_option
 from toprope.cli.options import quiet as quiet_option
 from toprope.cli.study import folder_name
 from toprope.errors import UserError
-from toprope.files import write_text
-from toprope.journal import Journal, key_of
+from toprope.journal import Journal, begun_with, key_of
 from toprope.lab import Lab
 from toprope.progress import Progress
 from toprope.techniques.debate import kept
@@ -28,7 +26,7 @@ from toprope.techniques.debate.trained.judge import TrainedJudge
 from toprope.techniques.debate.trained.keeping import load_judge
 from toprope.techniques.debate.transcript import Transcript
 
-HOW: Mapping[str, Judging] = {"letters": "letters", "answers": "answers", "chat": "chat"}
+HOW: Mapping[str, Judging] = {by: by for by in get_args(Judging)}
 
 JOURNAL = "rejudged.jsonl"
 """Of what the judge said so far, in the folder of the new transcripts."""
@@ -125,9 +123,7 @@ def _check(into: Path, settings: Mapping[str, Any]) -> None:
     """
     if not into.exists() or (into.is_dir() and not any(into.iterdir())):
         return
-    journal = into / JOURNAL
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-    if not lines or json.loads(lines[0]).get("settings") != settings:
+    if begun_with(into / JOURNAL) != settings:
         raise UserError(
             f"{into} holds something else, such as other games or another judge's: name a new "
             "folder by --to"
@@ -202,8 +198,7 @@ def _judged(
                 title=f"{name}, before {judge.name}",
             )
         )
-        rows = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in after)
-        write_text(into / f"{name}.jsonl", "".join(rows))
+        kept.write(into / f"{name}.jsonl", after)
         found = Change.of(before, after, seed)
         lines.append(
             f"{name:<{wide}}{len(before):>6}  {found.before!s:<22} {found.after!s:<22} {found.gain}"

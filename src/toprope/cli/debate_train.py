@@ -51,9 +51,9 @@ def train_judge(
 ) -> None:
     """Train a judge on transcripts whose answers are known, and say how well it judges.
 
-    PLACES are folders of runs, or files of transcripts. Each question is
-    judged by one that learned from the others: on what was said, on the question alone, and after
-    it was told a wrong truth. What the first gains over the second, the words carry.
+    PLACES are folders of runs, or files of transcripts. Each question is judged by one that learned
+    from the others: on what was said, on the question alone, and after it was told a wrong truth.
+    What the first gains over the second, the words carry.
 
     \b
     toprope debate train-judge runs/my-run --protocol debate --model smollm2-135m --to my-judge

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
+
+from ...local_models import one_thread
 
 
 @pytest.fixture(autouse=True)
 def sums_on_one_thread() -> Iterator[None]:
-    """On small tensors, waiting for a second thread takes longer than the sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield

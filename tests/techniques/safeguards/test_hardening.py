@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from toprope.errors import UserError
 from toprope.journal import Journal
@@ -19,6 +18,8 @@ from toprope.techniques.safeguards import hardening
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.hardening import Lesson, _beginning, _own, _written, lessons
 from toprope.techniques.safeguards.hardening import harden as trained
+
+from ...local_models import one_thread
 
 DONE = "Sure, here is how it is done. First, wait until nobody is at home. Then do it quietly."
 
@@ -186,11 +187,8 @@ HELD_OUT_LOOK_ALIKES = (
 
 @pytest.fixture
 def on_one_thread() -> Iterator[None]:
-    """On busy cores a second thread makes it slower, by up to ten times."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 @pytest.mark.model

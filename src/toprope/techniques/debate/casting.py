@@ -55,8 +55,8 @@ class Cast:
         debater: of every side; None where nobody debates.
         reader: the debaters' model as one that reads sentences of a passage; None where nobody
             says them.
-        checker: the judge as one who checks steps; None where nobody does.
         asker: the judge as one who asks; None where it doesn't.
+        checker: the judge as one who checks steps; None where nobody does.
         chats, locals: the models behind them, by their names.
     """
 

@@ -25,12 +25,17 @@ def save(
 ) -> None:
     """Writes a file of transcripts for each name, and the summary; files of other names go."""
     for name, some in transcripts.items():
-        lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in some)
-        write_text(folder / TRANSCRIPTS / f"{name}.jsonl", "".join(lines))
+        write(folder / TRANSCRIPTS / f"{name}.jsonl", some)
     for path in (folder / TRANSCRIPTS).glob("*.jsonl"):
         if path.stem not in transcripts:
             path.unlink()
     write_text(folder / SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+
+
+def write(path: Path, transcripts: Sequence[Transcript]) -> None:
+    """A file of transcripts, as `load` reads it."""
+    lines = (json.dumps(one.as_json(), ensure_ascii=False) + "\n" for one in transcripts)
+    write_text(path, "".join(lines))
 
 
 def summaries(artifacts: Path, study: str = "debate") -> dict[Path, dict[str, Any]]:

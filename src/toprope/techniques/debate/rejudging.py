@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from toprope.journal import Journal, key_of
 from toprope.progress import Progress
-from toprope.statistics import Interval, bootstrap_clustered
+from toprope.statistics import Interval, bootstrap_paired
 from toprope.techniques.debate.judges import Hearing, Judge
 from toprope.techniques.debate.measures import judging
 from toprope.techniques.debate.transcript import Transcript, Verdict, judged_on
@@ -82,11 +82,12 @@ class Change:
             UserError: fewer than two groups of questions.
         """
 
-        def over_questions(values: Sequence[float]) -> Interval:
-            return bootstrap_clustered(
-                values, judging.units(before), rng=np.random.default_rng(seed)
-            )
+        def rng() -> np.random.Generator:
+            return np.random.default_rng(seed)
 
         old, new = ([judging.correct(one) for one in some] for some in (before, after))
-        gained = [b - a for a, b in zip(old, new, strict=True)]
-        return cls(over_questions(old), over_questions(new), over_questions(gained))
+        return cls(
+            judging.accuracy(before, rng=rng()),
+            judging.accuracy(after, rng=rng()),
+            bootstrap_paired(new, old, judging.units(before), rng=rng()),
+        )

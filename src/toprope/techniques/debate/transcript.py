@@ -90,6 +90,10 @@ class Turn:
         """As the others see it."""
         return replace(self, private=Private())
 
+    def as_lost(self) -> Self:
+        """In its place, where something that it depends on never came."""
+        return replace(self, text="", outcome="lost", verified=0, unverified=0)
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -88,7 +88,7 @@ async def most_persuasive(
     values = [rating.value for rating in ratings]
     best = said[values.index(max(values))] if values else (said or turns)[0]
     if any(turn.outcome == "lost" for turn in turns) or any(one.is_lost for one in ratings):
-        best = replace(best, text="", outcome="lost", verified=0, unverified=0)
+        best = best.as_lost()
     return replace(
         best,
         tokens=sum(turn.tokens for turn in turns) + sum(rating.tokens for rating in ratings),

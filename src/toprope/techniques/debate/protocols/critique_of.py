@@ -7,6 +7,7 @@ rated, so that what is chosen is measured on what the judge will hear.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from toprope.journal import key_of
@@ -38,16 +39,18 @@ class CritiqueOf:
         given = {**view.given, "draft": draft.text}
         critiques = await samples(self.debater, replace(view, kind="critique", given=given), self.n)
         if any(turn.outcome == "lost" for turn in critiques):
-            return replace(
-                draft,
-                by=self.name,
-                text="",
-                outcome="lost",
-                verified=0,
-                unverified=0,
-                tokens=draft.tokens + sum(turn.tokens for turn in critiques),
-                calls=draft.calls + sum(turn.calls for turn in critiques),
-            )
+            best = draft.as_lost()
+        else:
+            best = await self._mended(view, draft, critiques)
+        return replace(
+            best,
+            by=self.name,
+            tokens=best.tokens + sum(turn.tokens for turn in critiques),
+            calls=best.calls + sum(turn.calls for turn in critiques),
+        )
+
+    async def _mended(self, view: View, draft: Turn, critiques: Sequence[Turn]) -> Turn:
+        """The most persuasive of the draft and what came of it after each critique."""
         mended = await asyncio.gather(
             *(
                 self.debater(
@@ -55,7 +58,7 @@ class CritiqueOf:
                         view,
                         kind="refinement",
                         sample=view.sample * self.n + i,
-                        given={**given, "critique": critique.text},
+                        given={**view.given, "draft": draft.text, "critique": critique.text},
                     )
                 )
                 for i, critique in enumerate(critiques)
@@ -63,10 +66,4 @@ class CritiqueOf:
             )
         )
         spoken = [replace(turn, kind=view.kind) for turn in mended]
-        best = await most_persuasive(self.persuasion, view, [draft, *spoken])
-        return replace(
-            best,
-            by=self.name,
-            tokens=best.tokens + sum(turn.tokens for turn in critiques),
-            calls=best.calls + sum(turn.calls for turn in critiques),
-        )
+        return await most_persuasive(self.persuasion, view, [draft, *spoken])

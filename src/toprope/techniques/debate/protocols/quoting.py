@@ -104,9 +104,16 @@ class Quoting:
 
     async def _choice(self, view: View) -> Turn:
         read = await self.reader(Hearing(view.question, view.seating))
-        outcome = "lost" if read.outcome == "lost" else "spoken"
-        turn = Turn(view.speaker, view.role, "", None, view.round, view.kind, self.name)
-        turn = replace(turn, tokens=read.tokens, outcome=outcome)
+        turn = Turn(
+            view.speaker,
+            view.role,
+            "",
+            round=view.round,
+            kind=view.kind,
+            by=self.name,
+            outcome="lost" if read.outcome == "lost" else "spoken",
+            tokens=read.tokens,
+        )
         if read.answer is None:
             return turn
         named = f"Answer: {view.seating.letter(read.answer)}"

@@ -92,7 +92,7 @@ class Drafting:
             rated = await self._ratings(view, turns)
             if any(one.outcome == "lost" for one in turns) or any(one.is_lost for one in rated):
                 # Which is best isn't known, and nothing is learned from it.
-                return replace(turns[0], text="", outcome="lost")
+                return turns[0].as_lost()
             ratings = [one.value for one in rated]
             if self.journal is not None:
                 shown = _turns().dump_python(turns, mode="json")
