@@ -107,3 +107,17 @@ def test_nothing_is_written_over(toprope, refused, games: Path, tiny_folder: Pat
 @pytest.mark.parametrize("who", [(), ("--overseer", "smollm2-135m", "--trained", "j")])
 def test_one_judge_is_named(refused, games: Path, who: Sequence[str]) -> None:
     assert "Give --overseer MODEL, or --trained FOLDER" in refused("debate", "rejudge", games, *who)
+
+
+def test_what_makes_no_sense_is_said_before_anything_is_judged(
+    refused, games: Path, tiny_folder: Path
+) -> None:
+    command = ("debate", "rejudge", games)
+    both = refused(*command, "--trained", "mine", "--judge", "letters")
+    assert "one that is --trained has its own way" in both
+    named = refused(*command, "--overseer", tiny_folder, "--protocol", "debate")
+    assert "--protocol picks among a run's files" in named
+    alone = written(games.parent / "alone.jsonl", lessons(1))
+    told = refused("debate", "rejudge", alone, "--overseer", tiny_folder, "--quiet")
+    assert "alone: too few questions" in told
+    assert not (games.parent / "rejudged").exists()

@@ -20,6 +20,7 @@ from toprope.progress import Progress
 from toprope.techniques.debate import kept
 from toprope.techniques.debate.casting import Judging, judge_of, judging_of
 from toprope.techniques.debate.judges import Judge
+from toprope.techniques.debate.measures import judging
 from toprope.techniques.debate.rejudging import Change, rejudged
 from toprope.techniques.debate.trained.about import known_by
 from toprope.techniques.debate.trained.judge import TrainedJudge
@@ -41,9 +42,7 @@ CONCURRENCY = 32
 @click.option(
     "--judge",
     type=OneOf(["auto", *HOW]),
-    default="auto",
-    show_default=True,
-    help="How it judges, as in 'toprope debate text'.",
+    help="How it judges, as in 'toprope debate text'.  [default: auto]",
 )
 @click.option(
     "--trained",
@@ -71,7 +70,7 @@ CONCURRENCY = 32
 def rejudge(
     place: Path,
     overseer: str | None,
-    judge: str,
+    judge: str | None,
     trained: Path | None,
     names: Sequence[str],
     to: Path | None,
@@ -92,6 +91,8 @@ def rejudge(
     """
     if (overseer is None) == (trained is None):
         raise UserError("who is to judge? Give --overseer MODEL, or --trained FOLDER")
+    if trained is not None and judge is not None:
+        raise UserError("--judge says how --overseer judges: one that is --trained has its own way")
     games, shown = _games(place, names), Progress(quiet=quiet)
     beside = place if place.is_dir() else place.parent
     with tempfile.TemporaryDirectory(prefix="toprope-") as folder:
@@ -101,8 +102,11 @@ def rejudge(
             games = _others(games, hears, trained, shown)
         else:
             of = overseer or ""
-            how = HOW.get(judge) or judging_of(of)
+            how = HOW.get(judge or "auto") or judging_of(of)
             hears = judge_of(lab, of, how)
+        for name, some in games.items():
+            if len(set(judging.units(some))) < 2:
+                raise UserError(f"{name}: too few questions: an interval takes two at least")
         into = to or beside / "rejudged" / folder_name([of, how, *names])
         heard = key_of(*(one.as_json() for some in games.values() for one in some))
         settings = {"judge": hears.fingerprint, "heard": heard, "precision": lab.precision}

@@ -60,12 +60,14 @@ def files(place: Path, names: Sequence[str] = ()) -> list[Path]:
     """The files of transcripts of a run's folder, or that file itself.
 
     Args:
-        names: of arms; none: all.
+        names: of arms, in a run; none: all.
 
     Raises:
-        UserError: there are none, or none of such a name.
+        UserError: there are none, or none of such a name; or names beside a file.
     """
     if place.is_file():
+        if names:
+            raise UserError(f"--protocol picks among a run's files, and {place} is one file")
         return [place]
     folder = place / ARTIFACTS
     found = [
