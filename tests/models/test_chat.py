@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from inspect_ai.model import GenerateConfig, ModelOutput
 
 from toprope.errors import UserError
 from toprope.journal import Journal
@@ -218,3 +219,30 @@ def test_what_is_served_by_its_name(tmp_path: Path):
     assert not is_served("smollm2-135m")
     assert not is_served("hf:owner/name")
     assert not is_served(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "asked", "passed"),
+    [
+        ("toprope/smollm2-135m", None, 0.0, 0.0),  # without any it would sample
+        ("toprope/smollm2-135m", 0.3, 0.0, None),
+        ("toprope/smollm2-135m", 0.3, 0.7, 0.7),
+        ("openai/gpt", None, 0.0, None),  # some take none
+        ("openai/gpt", None, 0.7, 0.7),
+    ],
+)
+def test_a_model_that_comes_configured_keeps_its_temperature(
+    name: str, own: float | None, asked: float, passed: float | None
+) -> None:
+    seen = []
+
+    class Configured:
+        config = GenerateConfig(temperature=own)
+
+        async def generate(self, messages, config):
+            seen.append(config.temperature)
+            return ModelOutput.from_content(name, "Hi.")
+
+    chat = Chat(name, Configured(), name, as_configured=True)  # type: ignore[arg-type]
+    assert ask(chat, temperature=asked).text == "Hi."
+    assert seen == [passed]

@@ -78,7 +78,8 @@ class Chat:
         concurrency: calls under way at once.
         journal: where answers are kept; without one they aren't.
         as_configured: whether the model comes with limits and a temperature of its own, as in an
-            Inspect evaluation; a call's temperature then counts where it isn't 0.
+            Inspect evaluation; a call's temperature of 0 then counts where a local model comes
+            with none: some served ones don't take it.
     """
 
     def __init__(
@@ -174,6 +175,14 @@ class Chat:
             self._slots = loop, asyncio.Semaphore(self.concurrency)
         return self._slots[1]
 
+    def _temperature(self, asked: float) -> float | None:
+        """Of a call; None: as the model is configured, or its server."""
+        if not self.as_configured or asked:
+            return asked
+        # Without any, a local model samples.
+        is_left = self.model.config.temperature is not None or is_served(self.name)
+        return None if is_left else asked
+
     async def _ask(
         self,
         messages: Sequence[Mapping[str, str]],
@@ -189,7 +198,7 @@ class Chat:
         served = is_served(self.name) and not self.as_configured
         config = GenerateConfig(
             max_tokens=max_tokens,
-            temperature=None if self.as_configured and not temperature else temperature,
+            temperature=self._temperature(temperature),
             seed=seed,
             max_connections=None if self.as_configured else self.concurrency,
             max_retries=self.retries if served else None,

@@ -100,10 +100,24 @@ def test_the_prompt_holds_what_the_view_holds_and_no_more():
     ],
 )
 def test_every_part_has_its_prompt(role, kind):
-    given = dict.fromkeys(("draft", "critique", "asked", "claim", "claims", "width"), "given")
+    slots = ("draft", "critique", "asked", "before", "claim", "claims", "width")
+    given = dict.fromkeys(slots, "given")
     text = prompt(replace(VIEW, role=role, kind=kind, given=given))
     assert "{{" not in text
     assert QUESTION.text in text
+
+
+@pytest.mark.parametrize("kind", ["speech", "refinement"])
+def test_one_that_nobody_opposes_is_not_told_of_opponents(kind):
+    given = dict.fromkeys(("draft", "critique"), "given")
+    both = replace(VIEW, kind=kind, given=given)
+    alone = replace(both, seating=Seating((1, 0), (0,), 0))
+    assert "in a debate" in prompt(both)
+    assert "Others argue" in prompt(both)
+    assert "debate" not in prompt(alone)
+    assert "thers" not in prompt(alone)
+    assert "{{" not in prompt(alone)
+    assert QUESTION.right in prompt(alone)
 
 
 def test_samples_of_a_chat_model_differ_by_their_seed():
@@ -120,5 +134,16 @@ def test_samples_of_a_chat_model_differ_by_their_seed():
     turn = asyncio.run(debater(replace(VIEW, sample=2)))
     assert (turn.text, turn.tokens, turn.by) == ("words", 5, "m")
     assert asked[0][0] == prompt(replace(VIEW, sample=2))
-    assert asked[0][1] == {"max_tokens": 200, "temperature": 0.5, "seed": 5}
+    seed = asked[0][1].pop("seed")
+    assert asked[0][1] == {"max_tokens": 200, "temperature": 0.5}
+    # Another sample, another seed of the debater and another prompt are sampled by other numbers.
+    for one, view in (
+        (debater, replace(VIEW, sample=3)),
+        (replace(debater, seed=4), replace(VIEW, sample=2)),
+        (debater, replace(VIEW, sample=2, position=1)),
+    ):
+        asyncio.run(one(view))
+        assert asked[-1][1]["seed"] != seed
+    asyncio.run(debater(replace(VIEW, sample=2)))
+    assert asked[-1][1]["seed"] == seed
     assert debater.fingerprint != replace(debater, words=50).fingerprint

@@ -86,6 +86,8 @@ def test_a_percentage(text: str, value: float | None):
         ("Answer: B\nI reject answer A.", "B"),
         ("I believe it isn't answer A.", None),
         ("Final answer: (B)", "B"),
+        ("A: 20%\nB: 80%\nAnswer: B\nAnswer A is not supported by any quote.", "B"),
+        ("Answer A has no quote for it.\nAnswer: B", "B"),
     ],
 )
 def test_a_letter(text: str, named: str | None):
@@ -118,13 +120,62 @@ def test_three_options_need_each_its_probability():
 
 def test_lists_and_directions():
     assert parsing.items("Here:\n1. One.\n2) Two.\n- none") == ("One.", "Two.")
-    assert parsing.listed_percents("1. 80%\n3: 20%", 3) == (80.0, None, 20.0)
     assert parsing.direction("Claim: 2\nThe probability is: too low") == 1
     assert parsing.direction("It is too high, so the right one is less") == -1
     assert parsing.direction("The probability is: right") == 0
     assert parsing.direction("who knows") is None
-    assert parsing.number("Claim: 2 (60%)", 3) == 1
-    assert parsing.number("60% for 7", 3) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        ("Claim: 2\nThe probability is: too low", 1),
+        ("Claim: 2 (60%)", 1),
+        ("**Claim number:** 1.", 0),
+        ("Claim: 2. It has three towers. (60%)", 1),
+        # Its words.
+        ("Claim: three towers\nThe probability is: too low", 1),
+        ("Claim: 3 towers", None),
+        ("Claim: it", None),
+        ("Claim: 7", None),
+        ("60% for 1", None),
+    ],
+)
+def test_which_claim(text: str, item: int | None):
+    assert parsing.chosen(text, ["It was built in 1889.", "It has three towers."]) == item
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("70%", 70),
+        ("It is 75 out of 100.", 75),
+        ("75/100", 75),
+        ("75", 75),
+        ("1. 50%", 50),
+        ("1. The right answer is: 14", None),
+        ("Claim 2 is likely", None),
+        ("", None),
+    ],
+)
+def test_a_stated_percentage(text: str, value: float | None):
+    assert parsing.stated_percent(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("To Debater B: Where?", "Where?"),
+        ("Debater A: Which sentence says so?", "Which sentence says so?"),
+        ("**Debater A**, where?", "where?"),
+        ("Debater A", ""),
+        ("Debater A.", ""),
+        ("Debater A said 3. Where?", "Debater A said 3. Where?"),
+        ("Where does Debater B say so?", "Where does Debater B say so?"),
+    ],
+)
+def test_a_question_is_put_without_names(text: str, question: str):
+    assert parsing.put_question(text, ("Debater A", "Debater B")) == question
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,13 @@ PASSAGE = "The tower was\n  built in 1889. “It’s tall,” said the mayor."
         ('<quote>"it\'s tall," said</quote>', '<v_quote>"it\'s tall," said</v_quote>', (1, 0)),
         ("<v_quote>it fell down</v_quote>", "<u_quote>it fell down</u_quote>", (0, 1)),
         ("a <quote>built in 1889", "a <v_quote>built in 1889</v_quote>", (1, 0)),
+        # The text broke off: within a tag, a word, a number.
+        ("a <quote>built in 1889.</quo", "a <v_quote>built in 1889.</v_quote>", (1, 0)),
+        ("<quote>It's tall,” said the may", "<v_quote>It's tall,” said the may</v_quote>", (1, 0)),
+        ("<quote>tower was built in 18", "<v_quote>tower was built in</v_quote>", (1, 0)),
+        ("<quote>tower was built in 1925", "<u_quote>tower was built in 1925</u_quote>", (0, 1)),
+        ("<quote>tower was build", "<u_quote>tower was build</u_quote>", (0, 1)),
+        ("<quote>tower was bui</quote>", "<u_quote>tower was bui</u_quote>", (0, 1)),
         (
             "<quote>built in 1889 <quote>said the mayor</quote>",
             "<v_quote>built in 1889</v_quote><v_quote>said the mayor</v_quote>",

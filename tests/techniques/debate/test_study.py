@@ -94,6 +94,8 @@ def test_the_sides_of_each_protocol_are_told_apart(run):
     assert "won all or none" in rows["debate", "honest_elo"].notes
     assert rows["open_debate", "honest_choice_rate"].value == 0.5
     assert rows["prover_estimator", "prover_payoff_honest"].value == 3 + 9 + 27
+    assert rows["prover_estimator", "first_estimate_honest"].value == pytest.approx(0.6)
+    assert ("prover_estimator", "unestimated_rate") not in rows
     assert rows["debate", "unverified_quotes_rate"].value == 0.5
     assert rows["debate", "honest_gives_in_rate"].value == 0
     assert ("propaganda", "dishonest_gives_in_rate") in rows

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from toprope.data.prompts import filled, prompt_text
+from toprope.data.seeding import named_seed
 from toprope.journal import key_of
 from toprope.models.chat import Chat, Reply
 from toprope.techniques.debate import parsing
@@ -21,6 +22,9 @@ from toprope.techniques.debate.transcript import Kind, Private, Role, Seating, T
 SPOKEN = ("speech", "question", "critique", "refinement", "claims")
 """Kinds of turns that are words for others."""
 
+
+OPPOSED: tuple[Kind, ...] = ("speech", "refinement")
+"""Kinds of a debater's turns that are asked for in other words where nobody opposes it."""
 
 UNINFORMED: tuple[Role, ...] = ("judge", "overseer")
 """Roles that are played without the passage."""
@@ -98,7 +102,8 @@ class ChatDebater:
             [{"role": "user", "content": asked}],
             max_tokens=self.max_tokens,
             temperature=self.temperature,
-            seed=self.seed + view.sample,
+            # One seed for all would draw the same numbers for both sides, in every game.
+            seed=named_seed(self.seed, str(view.sample), asked),
         )
         return turn_of(view, reply, by=self.name)
 
@@ -120,8 +125,11 @@ class Scripted:
 
 
 def prompt(view: View, *, words: int = 100) -> str:
-    """What a model is asked: `prompts/ROLE_KIND.md`, filled from the view alone."""
-    text = prompt_text("toprope.techniques.debate", f"prompts/{view.role}_{view.kind}")
+    """What a model is asked: `prompts/ROLE_KIND.md`, filled from the view alone; of a debater that
+    nobody opposes, `ROLE_KIND_alone.md`."""
+    is_alone = view.role == "debater" and view.kind in OPPOSED and len(view.seating.speaks) == 1
+    name = f"{view.role}_{view.kind}{'_alone' if is_alone else ''}"
+    text = prompt_text("toprope.techniques.debate", f"prompts/{name}")
     position = view.position
     return filled(
         text,
@@ -174,6 +182,8 @@ def turn_of(view: View, reply: Reply, *, by: str) -> Turn:
         return replace(turn, private=Private(bet, "\n".join(filter(None, [thoughts, text]))))
     if view.kind == "choice":
         return _chosen(view, turn, text)
+    if view.kind == "question":
+        text = parsing.put_question(text, view.others)
     text, was_cut = parsing.own_turn(text, view.speaker, view.others)
     turn = replace(turn, text=text)
     if view.role not in UNINFORMED:
@@ -209,7 +219,8 @@ def _chosen(view: View, turn: Turn, text: str) -> Turn:
     return replace(turn, text=text, position=option, values=(float(option),))
 
 
-def estimated(claims: Sequence[str], estimates: Sequence[float]) -> str:
-    """Claims with their probabilities, as a numbered list."""
-    pairs = zip(claims, estimates, strict=True)
-    return "\n".join(f"{i}. {claim} ({100 * p:.0f}%)" for i, (claim, p) in enumerate(pairs, 1))
+def estimated(claims: Sequence[str], estimates: Sequence[float | None]) -> str:
+    """Claims with their probabilities, as a numbered list; None: nobody gave one."""
+    said = ("not estimated" if p is None else f"{100 * p:.0f}%" for p in estimates)
+    pairs = enumerate(zip(claims, said, strict=True), 1)
+    return "\n".join(f"{i}. {claim} ({likely})" for i, (claim, likely) in pairs)

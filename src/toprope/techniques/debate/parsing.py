@@ -9,16 +9,19 @@ REFUSED_WITHIN = 120
 """Characters from the beginning in which a pattern of `prompts/refusals.txt` is a refusal."""
 
 _THOUGHT = re.compile(r"<(think(?:ing)?|scratchpad)>(.*?)(?:</\1>|\Z)", re.S | re.I)
+_OF_100 = re.compile(r"(?<=\d)\s*(?:/|out of)\s*100\b(?!\s*%)", re.I)
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d+)?|\.\d+)(?![\d,]\d|\d)\s*(%|percent\b)?", re.I)
+_MARKED = re.compile(rf"\d\s*(?:%|percent\b)|{_OF_100.pattern}", re.I)
 _MARKS = r"[\s*\"'(]*"
 _NAMED = (
+    re.compile(rf"^\W*(?:final\s+)?answer(?:\s+is)?\s*:\s*{_MARKS}(?-i:([A-Z]))\b", re.I | re.M),
     re.compile(rf"\b(?:final\s+)?answer\b(?:\s+is)?[:\s]*{_MARKS}(?-i:([A-Z]))\b", re.I),
     re.compile(rf"\banswer\b[^.:\n]{{0,40}}:{_MARKS}(?-i:([A-Z]))\b", re.I),
     re.compile(r"\A\s*(?:I (?:think|believe|say)(?: that)? )?([A-Z]) is (?:right|correct)\W*\Z"),
     re.compile(r"\A[\s*\"'(]*([A-Z])[.)*]+\s+(?=[^\s\d])[^\n]*\Z"),
 )
-"""How an answer is named: by the word, by a sentence that is all there is, or by one line that
-begins with its letter."""
+"""How an answer is named: at the beginning of a line, by the word, by a sentence that is all there
+is, or by one line that begins with its letter."""
 _REJECTED = re.compile(r"(?:\bnot|\breject\w*|n't)[ \t]+(?:the[ \t]+)?\Z", re.I)
 _ITEM = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})[.):]\s+(.+?)\s*$", re.M)
 
@@ -44,6 +47,12 @@ def own_turn(text: str, speaker: str, others: Iterable[str]) -> tuple[str, bool]
     return (text[: begun.start()].strip(), True) if begun else (text.strip(), False)
 
 
+def put_question(text: str, names: Iterable[str]) -> str:
+    """A question without the name in front that it is put to; "" where that is all there is."""
+    anyone = "|".join(map(re.escape, names))
+    return re.sub(rf"\A\W*(?:to\s+)?(?:{anyone})\b\W*?(?:[:,]\W*|\W*\Z)", "", text, flags=re.I)
+
+
 def _label(name: str) -> str:
     """A name as transcripts have it: "Debater A:", "**Debater A** (round 2):", "[Judge]:"."""
     return rf"[*#\[\s]*{re.escape(name)}[*\]]*\s*(?:\([^)\n]{{0,20}}\))?[*\]]*\s*:[*]*"
@@ -66,7 +75,7 @@ def percent(text: str) -> float | None:
     """The last number from 0 to 100 that the text says, which is one with a % where there is any.
     A fraction such as 0.7 without % is 70."""
     numbers = []
-    for found in _PERCENT.finditer(text):
+    for found in _PERCENT.finditer(_OF_100.sub("%", text)):
         value = float(found[1])
         if not found[2] and "." in found[1] and value <= 1:
             value *= 100
@@ -74,6 +83,12 @@ def percent(text: str) -> float | None:
             numbers.append((bool(found[2]), value))
     marked = [value for with_sign, value in numbers if with_sign]
     return (marked or [value for _, value in numbers] or [None])[-1]
+
+
+def stated_percent(text: str) -> float | None:
+    """The last number with a %; without any, the number that is all that the text says."""
+    is_clear = _MARKED.search(text) or re.fullmatch(r"\W*\d+(?:\.\d+)?\W*", text)
+    return percent(text) if is_clear else None
 
 
 def letter(text: str, letters: Sequence[str]) -> str | None:
@@ -121,16 +136,6 @@ def items(text: str) -> tuple[str, ...]:
     return tuple(found[2] for found in _ITEM.finditer(text))
 
 
-def listed_percents(text: str, n: int) -> tuple[float | None, ...]:
-    """Of items 1 to n, from lines such as "2: 80%"; None where an item has none."""
-    said: dict[int, float] = {}
-    for number, rest in _ITEM.findall(text):
-        value = percent(rest)
-        if value is not None:
-            said[int(number)] = value
-    return tuple(said.get(number) for number in range(1, n + 1))
-
-
 def direction(text: str) -> int | None:
     """+1 where it says that an estimate is too low, -1 too high, 0 right; None: it says neither."""
     found = re.search(r"probability\s+is\W*(?:too\s+)?(low|high|right)\b", text, re.I)
@@ -138,7 +143,14 @@ def direction(text: str) -> int | None:
     return {"low": 1, "high": -1, "right": 0}[found[1].lower()] if found else None
 
 
-def number(text: str, most: int) -> int | None:
-    """The first whole number from 1 to `most`, counted from 0."""
-    found = re.findall(r"(?<![\d.,])\d+(?!\d|[.,]\d|\s*%)", text)
-    return next((int(one) - 1 for one in found if 1 <= int(one) <= most), None)
+def chosen(text: str, items: Sequence[str]) -> int | None:
+    """Which item the line "Claim: ..." names, counted from 0: by its number alone or with its words
+    behind it, or by words that stand in no other; None: none of them."""
+    found = re.search(r"^\W*claim\b(?:\s+number)?[^\w\n]*(.*?)\W*$", text, re.I | re.M)
+    said = found[1] if found else ""
+    numbered = re.match(r"(?:no\.?\s*)?(\d{1,2})(?:\W*\Z|[.):]\s|\s*\(\d)", said, re.I)
+    if numbered and 1 <= int(numbered[1]) <= len(items):
+        return int(numbered[1]) - 1
+    words = " ".join(said.casefold().split())
+    inside = [i for i, one in enumerate(items) if words and words in one.casefold()]
+    return inside[0] if len(inside) == 1 else None

@@ -31,6 +31,12 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
     persuasiveness_rate            lone speakers: verdicts for the answer that was argued for
     elo                            variants of debate that met each other, the plain one at 0
     prover_payoff_honest, prover_payoff_dishonest
+    first_estimate_honest, first_estimate_dishonest
+                                   prover-estimator: how likely the estimator held the answer that
+                                   was argued for, before anything was said
+    unestimated_rate, undirected_rate, unchecked_rate
+                                   prover-estimator: games in which an estimate, a direction or a
+                                   check was never given (where some are)
     bet_before_round_K             mean bet in percent, with `bets`
     bet_rise_round_K_to_L          from one round to the next; then from the first to the last
     both_sure_strictly_rate        every side's last bet above 75%; baseline: 0.617

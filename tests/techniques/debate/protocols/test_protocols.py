@@ -169,16 +169,16 @@ def test_a_critic_hears_the_proposal_and_speaks_once():
 
 def test_the_judge_examines_each_debater():
     def says(view: View) -> str:
-        return f"{view.given['asked']}?" if view.role == "judge" else speech(view)
+        return f"{view.given['asked']}: Why?" if view.role == "judge" else speech(view)
 
     one = debater(says)
     found = play(CrossExamination(), TURNED, Players(Believing(), (one,), asker=one))
     assert [turn.text for turn in found.turns] == [
         "Debater A round 1",
         "Debater B round 1",
-        "To Debater A: Debater A?",
+        "To Debater A: Why?",
         "Debater A round 2",
-        "To Debater B: Debater B?",
+        "To Debater B: Why?",
         "Debater B round 2",
     ]
     with pytest.raises(UserError, match="needs a judge that asks"):

@@ -38,12 +38,17 @@ def test_a_later_round_outweighs_all_before_it():
         ProverEstimator(ratio=2)
 
 
+def before(view: View) -> int:
+    """How many claims the estimator is shown before the one that it is asked about."""
+    return 0 if view.given["before"] == "(none)" else len(view.given["before"].splitlines())
+
+
 def says(view: View) -> str:
     """A game of depth 2: the claim at 40%, its parts at 90 and 20, that one's at 60 and 70."""
     match view.role, view.kind, view.round:
         case "estimator", _, _:
             first = len([t for t in view.turns if t.kind == "estimates"])
-            return ["40%", "1. 90%\n2. 20%", "1. 60%\n2. nothing"][first]
+            return [["40%"], ["90%", "20%", "80%"], ["60%", "nothing"]][first][before(view)]
         case "prover", "claims", 1:
             return "1. <quote>built in 1889</quote>\n2. It stands.\n3. too many"
         case "prover", "claims", 2:
@@ -77,6 +82,8 @@ def test_a_game_replays_to_its_payoff():
     estimates = [turn for turn in found.turns if turn.kind == "estimates"]
     assert estimates[1].text == "1. <v_quote>built in 1889</v_quote> (90%)\n2. It stands. (20%)"
     assert estimates[2].values == (0.6, 0.5)
+    assert estimates[2].text.endswith("2. It was seen. (not estimated)")
+    assert estimates[2].private.scratchpad == "60%\nnothing"
     for view in recording.seen:
         assert view.question.passage == ("" if view.role == "overseer" else PASSAGE)
     assert judge.heard[0].turns == tuple(turn.public() for turn in found.turns)

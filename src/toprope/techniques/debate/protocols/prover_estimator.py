@@ -14,11 +14,14 @@ nothing where it called the estimate right; the estimator's is the opposite. As 
 2, a later round outweighs all before it.
 
 Here the overseer compares probabilities; in the formal protocol truth values are sampled from them
-by a trusted coin, and later estimates are given those sampled before. What the paper proves
+by a trusted coin, and later estimates are given those sampled before. The estimator reads the
+passage and has no side, so that what it says of the answer itself, which the judge hears, is a
+reader's opinion, unlike all that is said in a debate or consultancy. What the paper proves
 (completeness for stable arguments, soundness) is of players in equilibrium: here they only play the
 game. Last, the judge hears all of it and decides as in every protocol.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -28,7 +31,7 @@ from toprope.techniques.debate import parsing
 from toprope.techniques.debate.debaters import Debater, estimated
 from toprope.techniques.debate.protocols.stage import Players, Stage
 from toprope.techniques.debate.questions import Question
-from toprope.techniques.debate.transcript import Seating, Transcript, assigned
+from toprope.techniques.debate.transcript import Private, Seating, Transcript, assigned
 
 UNKNOWN = 0.5
 """The estimate of an estimator that gives none."""
@@ -110,6 +113,7 @@ class ProverEstimator:
             steps=[vars(step) for step in steps],
             payoff=payoff(steps, self.ratio),
             unestimated=game.unestimated,
+            undirected=game.undirected,
             unchecked=sum(step.check is None for step in steps),
         )
 
@@ -119,6 +123,7 @@ class _Game:
     stage: Stage
     overseer: Debater
     unestimated: int = 0
+    undirected: int = 0
 
     async def play(self, option: int, depth: int, width: int) -> list[Step]:
         question = self.stage.question
@@ -133,11 +138,11 @@ class _Game:
             estimates = await self._estimates(claims, round)
             given = {"claim": claim, "claims": estimated(claims, estimates)}
             check = await self._check("implied", given, round)
-            steps.append(Step(claim, estimate, direction, check))
+            steps.append(Step(claim, _or_unknown(estimate), direction, check))
             chosen, direction = await self._direction(claims, estimates, option, round + 1)
             claim, estimate = claims[chosen], estimates[chosen]
         truth = await self._check("truth", {"claim": claim}, len(steps) + 1)
-        return [*steps, Step(claim, estimate, direction, truth)]
+        return [*steps, Step(claim, _or_unknown(estimate), direction, truth)]
 
     async def _claims(self, claim: str, option: int, width: int, round: int) -> tuple[str, ...]:
         """Empty where the prover can't go on: the claim it holds is then checked directly."""
@@ -148,33 +153,52 @@ class _Game:
         turn = await self.stage.take(self.stage.players.first, view)
         return parsing.items(turn.text)[:width]
 
-    async def _estimates(self, claims: Sequence[str], round: int) -> list[float]:
-        given = {"claims": "\n".join(f"{i}. {claim}" for i, claim in enumerate(claims, 1))}
-        view = self.stage.view("Estimator", "estimator", "estimates", round=round, given=given)
-        turn = await self.stage.players.last(view)
-        said = parsing.listed_percents(turn.text, len(claims))
-        if len(claims) == 1 and said == (None,):
-            said = (parsing.percent(turn.text),)
+    async def _estimates(self, claims: Sequence[str], round: int) -> list[float | None]:
+        """Of each claim after those before it; None: it gave none."""
+        views = (
+            self.stage.view(
+                "Estimator",
+                "estimator",
+                "estimates",
+                round=round,
+                given={"claim": claim, "before": "\n".join(claims[:i]) or "(none)"},
+            )
+            for i, claim in enumerate(claims)
+        )
+        turns = await asyncio.gather(*map(self.stage.players.last, views))
+        said = [parsing.stated_percent(turn.text) for turn in turns]
+        estimates = [None if one is None else one / 100 for one in said]
         self.unestimated += said.count(None)
-        estimates = [UNKNOWN if one is None else one / 100 for one in said]
-        shown = estimated(claims, estimates)
-        self.stage.turns.append(replace(turn, text=shown, values=tuple(estimates)))
+        self.stage.turns.append(
+            replace(
+                turns[0],
+                text=estimated(claims, estimates),
+                private=Private(scratchpad="\n".join(turn.text for turn in turns)),
+                values=tuple(map(_or_unknown, estimates)),
+                outcome=next((t.outcome for t in turns if t.outcome == "lost"), "spoken"),
+                tokens=sum(turn.tokens for turn in turns),
+                calls=sum(turn.calls for turn in turns),
+            )
+        )
         return estimates
 
     async def _direction(
-        self, claims: Sequence[str], estimates: Sequence[float], option: int, round: int
+        self, claims: Sequence[str], estimates: Sequence[float | None], option: int, round: int
     ) -> tuple[int, int]:
         """Which claim the prover picks, and in which direction it says that its estimate is wrong.
 
-        One that says no direction says that all is right.
+        One that says no direction says that all is right; where it picks none of several, the
+        first.
         """
         given = {"claims": estimated(claims, estimates)}
         view = self.stage.view(
             "Prover", "prover", "direction", position=option, round=round, given=given
         )
         turn = await self.stage.players.first(view)
-        chosen = parsing.number(turn.text, len(claims)) or 0
-        direction = parsing.direction(turn.text) or 0
+        picked = 0 if len(claims) == 1 else parsing.chosen(turn.text, claims)
+        said = parsing.direction(turn.text)
+        self.undirected += picked is None or said is None
+        chosen, direction = picked or 0, said or 0
         self.stage.turns.append(replace(turn, values=(float(chosen), float(direction))))
         return chosen, direction
 
@@ -183,7 +207,11 @@ class _Game:
     ) -> float | None:
         view = self.stage.view("Overseer", "overseer", kind, round=round, given=given)
         turn = await self.overseer(view)
-        said = parsing.percent(turn.text)
+        said = parsing.stated_percent(turn.text)
         values = () if said is None else (said / 100,)
         self.stage.turns.append(replace(turn, values=values))
         return values[0] if values else None
+
+
+def _or_unknown(estimate: float | None) -> float:
+    return UNKNOWN if estimate is None else estimate

@@ -134,8 +134,7 @@ class Stage:
     async def ask(self, asker: Debater, view: View, whom: str) -> Turn:
         """A question to one of several, by name."""
         turn = await asker(view)
-        to = f"To {whom}:"
-        named = f"{to} {turn.text.removeprefix(to).strip()}" if turn.text else ""
+        named = f"To {whom}: {turn.text}" if turn.text else ""
         self.turns.append(replace(turn, text=named))
         return self.turns[-1]
 
