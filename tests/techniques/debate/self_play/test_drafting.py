@@ -39,17 +39,21 @@ QUESTIONS = [
 
 @dataclass
 class Chatting:
-    """A chat that says the next of some words, by the seed."""
+    """A chat that says the next of some words for each new seed of a prompt."""
 
     says: tuple[str, ...] = ("one.", "two words.", "three more words.")
     tokens: int = 10
     asked: list[str] = field(default_factory=list)
+    seeds: dict[str, list[int]] = field(default_factory=dict)
     name: str = "chatting"
     fingerprint: str = "chatting"
 
     async def ask(self, messages: Any, *, seed: int, **_: Any) -> Reply:
         self.asked.append(messages[0]["content"])
-        text = self.says[seed % len(self.says)]
+        seeds = self.seeds.setdefault(self.asked[-1], [])
+        if seed not in seeds:
+            seeds.append(seed)
+        text = self.says[seeds.index(seed) % len(self.says)]
         return Reply(text, "answered" if text else "empty", tokens=self.tokens)
 
 
