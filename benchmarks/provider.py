@@ -32,6 +32,7 @@ from timing import Arms, Ratio, interleaved, machine, ratios_to_the_first
 from toprope.models.batching import left_padded
 from toprope.models.loaded import shared
 from toprope.models.local import LocalModel
+from toprope.models.prefix_cache import PrefixCache
 
 OVERHEAD = "32 calls"
 CALLERS = (1, 8)
@@ -67,6 +68,7 @@ def main(
 ) -> None:
     """Times the Inspect provider, and prints its ratios to the others as a Markdown table."""
     local = shared(name)
+    local.prefixes = PrefixCache(room=0)  # the same prompts are read every round
     families: dict[str, Arms] = {OVERHEAD: overhead_arms(name, local, tokens, numbers)}
     if peers:
         hf = hf_provider(name, local)

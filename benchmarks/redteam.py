@@ -18,6 +18,7 @@ import numpy as np
 from timing import Arms, interleaved, machine, ratios_to_the_first
 from toprope.data.behaviours import load_behaviours
 from toprope.lab import Lab
+from toprope.models.prefix_cache import PrefixCache
 from toprope.techniques.redteam.attacks import arms
 from toprope.techniques.redteam.attempts import Attempt, Target
 from toprope.techniques.redteam.campaign import Front
@@ -39,6 +40,7 @@ def main(name: str, rounds: int, tokens: int, number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder))
         local = lab.local(name)
+        local.prefixes = PrefixCache(room=0)  # the same prompts are read every round
         chat = lab.chat(name, concurrency=128)
 
         def sweep() -> list[Attempt]:

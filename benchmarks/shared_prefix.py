@@ -15,6 +15,7 @@ from timing import interleaved, machine, ratios_to_the_first
 from toprope.models import shared_prefix
 from toprope.models.local import LocalModel
 from toprope.models.placement import dtype_named
+from toprope.models.prefix_cache import PrefixCache
 from toprope.techniques.debate.passages.generate import PassageSettings, passages
 
 ENDS = ("the first", "the second", "neither", "both")
@@ -34,6 +35,7 @@ def main(
     """Times both, and prints their ratio."""
     torch.set_num_threads(threads)
     model = LocalModel.load(name, dtype=dtype_named(dtype), device="cpu")
+    model.prefixes = PrefixCache(room=0)  # the same prompts are read every round
     normal = shared_prefix.WORTH
     prompts = on_passages(many, words)
 

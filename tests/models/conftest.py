@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from toprope.models.catalog import CATALOG, Entry, Part, SourceFile
+from toprope.models.prefix_cache import PrefixCache
 
 COMMIT = "1" * 40  # of every repository
 
@@ -233,3 +234,9 @@ def environment(site: StandIn, folder: Path) -> dict[str, str]:
         "PIP_NO_CACHE_DIR": "1",
         "PIP_FIND_LINKS": "",
     }
+
+
+@pytest.fixture
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models read every prompt anew."""
+    monkeypatch.setattr(PrefixCache, "can_serve", lambda *_: False)

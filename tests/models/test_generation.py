@@ -12,6 +12,8 @@ from toprope.models import generation
 from toprope.models.generation import Request, StateWatch
 from toprope.models.local import LocalModel
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 PROMPTS = [
     "The capital of France is",
     "Twelve",

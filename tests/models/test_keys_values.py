@@ -24,6 +24,8 @@ from toprope.models.growing_cache import growing_cache
 from toprope.models.keys_values import as_argument, bytes_per_token
 from toprope.models.local import LocalModel
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 PROMPTS = ["The city of Lagos is a " * 9, "No.", "Is it in Nigeria, or in Norway? " * 6]
 
 

@@ -13,6 +13,8 @@ from toprope.models.generation import Request, StateWatch
 from toprope.models.local import LocalModel
 from toprope.models.shared_prefix import Group, groups, near_batches
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 TEXT = "A weaker partner on the ground keeps a stronger climber safe on the rope. "
 PASSAGES = (TEXT * 4, "The tower was built in 1889, and its architect lived nearby. " * 4)
 PROMPTS = [

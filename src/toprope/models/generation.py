@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from toprope.models.capturing import captured
 from toprope.models.keys_values import as_argument, bytes_per_token, read_ahead
+from toprope.models.prefix_cache import PrefixCache
 from toprope.models.shared_prefix import begin, near_batches
 
 CACHE_BYTES = 2 << 30
@@ -136,22 +137,31 @@ def _lengths(requests: Sequence[Request]) -> list[int]:
 
 @torch.inference_mode()
 def decode(
-    module: Any, tokenizer: Any, requests: Sequence[Request], blocks: nn.ModuleList | None = None
+    module: Any,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    blocks: nn.ModuleList | None = None,
+    kept: PrefixCache | None = None,
 ) -> list[Completion]:
     """Answers one batch of requests, in their order.
 
     Args:
         blocks: the module's, where a request is watched.
+        kept: what it read before. Whoever watches sees all of it read.
     """
     watched = sorted({n for one in requests if one.watch for n in one.watch.layers})
     if not watched or blocks is None:
-        return _decode(module, tokenizer, requests, {})
+        return _decode(module, tokenizer, requests, {}, kept)
     with captured(blocks, watched) as states:
-        return _decode(module, tokenizer, requests, states)
+        return _decode(module, tokenizer, requests, states, None)
 
 
 def _decode(
-    module: Any, tokenizer: Any, requests: Sequence[Request], states: Mapping[int, Tensor]
+    module: Any,
+    tokenizer: Any,
+    requests: Sequence[Request],
+    states: Mapping[int, Tensor],
+    kept: PrefixCache | None,
 ) -> list[Completion]:
     """
     Args:
@@ -164,7 +174,10 @@ def _decode(
     cache = growing_cache(module)
     own = [_read_first(one) if one.watch else 1 for one in requests]
     prompts = [request.tokens for request in requests]
-    ids_BT, mask_BT, positions_BT = begin(module, cache, prompts, tokenizer.pad_token_id, own)
+    if kept and not kept.can_serve(module, cache):
+        kept = None
+    pad = tokenizer.pad_token_id
+    ids_BT, mask_BT, positions_BT = begin(module, cache, prompts, pad, own, kept)
     ids_BT, positions_BT = read_ahead(module, cache, ids_BT, mask_BT, positions_BT, last=max(own))
     keys_values = as_argument(module, cache)
     live = list(rows)
@@ -181,6 +194,8 @@ def _decode(
             .logits[:, -1]
             .float()
         )
+        if kept and not live[0].tokens:  # the cache holds the prompts and nothing else
+            kept.keep(module, cache, mask_BT, prompts)
         if states:
             _watch(states, live, tokenizer)
         chosen_B = _choose(logits_BV, live)

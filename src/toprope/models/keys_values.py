@@ -2,9 +2,15 @@
 what it keeps and how much that is, and how it is filled."""
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+KeysValues = tuple[Tensor, Tensor]
+"""Of a layer, each [B, H, T, D]."""
 
 AT_ONCE = 8192
 """Tokens that are read in one pass, padding included: what is computed on the way takes far more
@@ -20,7 +26,10 @@ def as_argument(module: Any, keys_values: Any) -> dict[str, Any]:
 def keeps_every_position(cache: Any, length: int) -> bool:
     """Whether of so many positions each stays as it is: none leaves a sliding window, and none is
     only part of a state that is carried on."""
-    if any(hasattr(layer, "recurrent_states") for layer in cache.layers):  # beside attention, too
+    # Beside attention, too; and where a layer has none, or another's.
+    if any(
+        hasattr(one, "recurrent_states") or not hasattr(one, "is_sliding") for one in cache.layers
+    ):
         return False
     windows = [layer.sliding_window for layer in cache.layers if layer.is_sliding]
     return all(length <= window for window in windows)
@@ -66,3 +75,29 @@ def read_ahead(
         )
         ids_BT, positions_BT = ids_BT[:, n:], positions_BT[:, n:]
     return ids_BT, positions_BT
+
+
+def add_rows(cache: Any, loaded: Iterable[KeysValues]) -> None:
+    """Puts rows behind those in the cache, which may be empty; the shorter are padded on the left.
+
+    The cache is one that keeps every position.
+
+    Args:
+        loaded: of each layer.
+    """
+    for n, (layer, added) in enumerate(zip(cache.layers, loaded, strict=True)):
+        if not layer.is_initialized:
+            cache.update(*added, n)
+            continue
+        length = max(layer.keys.shape[2], added[0].shape[2])
+        both = zip((layer.keys, layer.values), added, strict=True)
+        layer.keys, layer.values = (
+            torch.cat([pad_left(one, length, dim=2), pad_left(other, length, dim=2)])
+            for one, other in both
+        )
+
+
+def pad_left(x: Tensor, length: int, *, dim: int) -> Tensor:
+    """With zeros, to this length."""
+    missing = length - x.shape[dim]
+    return pad(x, (0, 0) * (x.ndim - 1 - dim) + (missing, 0)) if missing else x

@@ -33,6 +33,7 @@ from toprope.models.adapters import Adapter, Lora
 from toprope.models.hooks import changed
 from toprope.models.options import option_scores
 from toprope.models.placement import placement
+from toprope.models.prefix_cache import PrefixCache
 from toprope.progress import Progress
 
 Message = Mapping[str, str]
@@ -48,9 +49,10 @@ class LocalModel:
         name: the name it was asked for by.
         module: the `transformers` model, in evaluation mode.
         fingerprint: SHA-256 of the weights, hex.
-        tokens_read: tokens that went through this model so far, prompts and answers: the cost of
-            what was asked.
+        tokens_read: tokens of what was asked so far, prompts and answers: its cost, if nothing had
+            been read before.
         turn: held by whoever runs the model.
+        prefixes: what it read when it generated, so that it needn't read it again.
     """
 
     name: str
@@ -59,6 +61,7 @@ class LocalModel:
     fingerprint: str
     tokens_read: int = field(default=0, init=False)
     turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+    prefixes: PrefixCache = field(default_factory=PrefixCache, init=False, repr=False)
 
     @classmethod
     def load(
@@ -269,7 +272,9 @@ class LocalModel:
                 batch = [requests[i] for i in rows]
                 with self.turn:
                     blocks = self.blocks if any(one.watch for one in batch) else None
-                    done = generation.decode(self.module, self.tokenizer, batch, blocks)
+                    done = generation.decode(
+                        self.module, self.tokenizer, batch, blocks, self.prefixes
+                    )
                 answers |= zip(rows, done, strict=True)
                 task.advance(len(rows))
         self.tokens_read += sum(a.prompt_tokens + len(a.tokens) for a in answers.values())
@@ -462,6 +467,12 @@ class LocalModel:
                 validation=validation,
                 progress=progress,
             )
+
+    def forget(self) -> None:
+        """Gives back the memory of what it has read (`prefixes`); to be called where weights were
+        changed in place through `Tensor.data`, or by a fused optimizer."""
+        with self.turn:
+            self.prefixes.clear()
 
     def _needs_decoder(self, what: str) -> None:
         if not self.is_causal:

@@ -2,7 +2,8 @@
 
 Speeches on one passage, questions behind the same examples, requests in the same frame: most of
 what such prompts hold is the same. The keys and values of what a group shares are computed in one
-row and copied to its members (Juravsky et al. 2024, arXiv 2402.05099, section 3).
+row and copied to its members (Juravsky et al. 2024, arXiv 2402.05099, section 3). What earlier
+prompts began with isn't read at all where it was kept (`prefix_cache.py`).
 """
 
 import math
@@ -15,7 +16,14 @@ import torch
 from torch import Tensor
 
 from toprope.models.batching import batches, left_padded
-from toprope.models.keys_values import as_argument, keeps_every_position, read_ahead
+from toprope.models.keys_values import (
+    add_rows,
+    as_argument,
+    keeps_every_position,
+    pad_left,
+    read_ahead,
+)
+from toprope.models.prefix_cache import BLOCK, PrefixCache
 
 NEAR = 64
 """Prompts a group has at most: what is tried grows with it."""
@@ -35,6 +43,10 @@ class Group:
 
     members: list[int]
     shared: int
+
+    def known_of_shared(self, known: Sequence[int]) -> int:
+        """How many of the shared tokens needn't be read, by how many of each prompt needn't."""
+        return min(known[self.members[0]], self.shared // BLOCK * BLOCK)
 
 
 def groups(
@@ -97,34 +109,43 @@ def near_batches(
 
 
 def begin(
-    module: Any, cache: Any, prompts: Sequence[list[int]], pad: int, own: Sequence[int]
+    module: Any,
+    cache: Any,
+    prompts: Sequence[list[int]],
+    pad: int,
+    own: Sequence[int],
+    kept: PrefixCache | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What is left to read of the prompts, after what they share was read into the cache.
+    """What is left to read of the prompts, after what they share was put into the cache.
 
     Args:
         cache: an empty one.
         own: as for `groups`.
+        kept: what was read for other prompts, and needn't be read again.
 
     Returns:
         Token ids [B, T], the mask [B, P + T] of those and of the P positions in the cache, and
         positions [B, T].
     """
-    found, read = _cheapest(prompts, groups(prompts, own), max(own))
+    slots = [
+        kept.find(prompt[: len(prompt) - n]) if kept else []
+        for prompt, n in zip(prompts, own, strict=True)
+    ]
+    known = [BLOCK * len(some) for some in slots]
+    found = _alone_where_known(groups(prompts, own), known)
+    found, read = _cheapest(prompts, found, known, max(own))
     whole = len(prompts) * max(map(len, prompts))
     if read > WORTH * whole or not _can_be_split(cache, prompts, found):
         return left_padded(prompts, pad, module.device)
 
+    def is_new(group: Group) -> bool:
+        # Where nothing is known, those that share nothing are padding of the same pass.
+        return not any(known) or group.shared > group.known_of_shared(known)
+
+    found.sort(key=is_new, reverse=True)
     heads = [prompts[group.members[0]][: group.shared] for group in found]
-    ids_GP, mask_GP, positions_GP = left_padded(heads, pad, module.device)
-    rest_GP, positions_GP = read_ahead(module, cache, ids_GP, mask_GP, positions_GP, last=1)
-    module(
-        input_ids=rest_GP,
-        attention_mask=mask_GP,
-        position_ids=positions_GP,
-        use_cache=True,
-        logits_to_keep=1,
-        **as_argument(module, cache),
-    )
+    parts = [slots[group.members[0]][: group.known_of_shared(known) // BLOCK] for group in found]
+    mask_GP = _fill(module, cache, heads, pad, kept, parts, new=sum(map(is_new, found)))
     group_of = torch.empty(len(prompts), dtype=torch.long)
     for g, group in enumerate(found):
         group_of[group.members] = g
@@ -137,8 +158,81 @@ def begin(
     return ids_BT, mask_BPT, positions_BT + before_B[:, None]
 
 
+def _fill(
+    module: Any,
+    cache: Any,
+    heads: Sequence[list[int]],
+    pad: int,
+    kept: PrefixCache | None,
+    slots: Sequence[Sequence[int]],
+    *,
+    new: int,
+) -> Tensor:
+    """Puts what prompts share into the empty cache, a row for each.
+
+    Args:
+        slots: of each, where its first blocks are kept.
+        new: so many, the first ones, have to be read; of the others all is kept.
+
+    Returns:
+        Their mask [G, P].
+    """
+    masks: list[Tensor] = []
+    if new:
+        masks.append(_read_heads(module, cache, heads[:new], pad, kept, slots[:new]))
+    if new < len(heads) and kept:
+        loaded, mask_GP = kept.load(slots[new:])
+        add_rows(cache, loaded)
+        masks.append(mask_GP)
+    length = max(mask_GP.shape[1] for mask_GP in masks)
+    return torch.cat([pad_left(mask_GP, length, dim=1) for mask_GP in masks])
+
+
+def _read_heads(
+    module: Any,
+    cache: Any,
+    heads: Sequence[list[int]],
+    pad: int,
+    kept: PrefixCache | None,
+    slots: Sequence[Sequence[int]],
+) -> Tensor:
+    """As `_fill`, all of them new."""
+    begun = [BLOCK * len(some) for some in slots]
+    rests = [head[n:] for head, n in zip(heads, begun, strict=True)]
+    ids_GT, mask_GP, positions_GT = left_padded(rests, pad, module.device)
+    if kept and any(begun):
+        loaded, before_GP = kept.load(slots)
+        add_rows(cache, loaded)
+        mask_GP = torch.cat([before_GP, mask_GP], dim=1)
+        positions_GT = positions_GT + torch.tensor(begun, device=module.device)[:, None]
+    ids_GT, positions_GT = read_ahead(module, cache, ids_GT, mask_GP, positions_GT, last=1)
+    module(
+        input_ids=ids_GT,
+        attention_mask=mask_GP,
+        position_ids=positions_GT,
+        use_cache=True,
+        logits_to_keep=1,
+        **as_argument(module, cache),
+    )
+    return mask_GP
+
+
+def _alone_where_known(found: Sequence[Group], known: Sequence[int]) -> list[Group]:
+    """A group in whose place each of its members is begun with what is known of it, where that is
+    as good as what they share."""
+    if not any(known):
+        return list(found)
+    some: list[Group] = []
+    for group in found:
+        if min(known[i] for i in group.members) > group.shared - BLOCK:
+            some += [Group([i], known[i]) for i in group.members]
+        else:
+            some.append(group)
+    return some
+
+
 def _cheapest(
-    prompts: Sequence[list[int]], found: Sequence[Group], least: int
+    prompts: Sequence[list[int]], found: Sequence[Group], known: Sequence[int], least: int
 ) -> tuple[list[Group], int | float]:
     """The groups that take the fewest tokens to read in two padded passes, and how many.
 
@@ -146,6 +240,7 @@ def _cheapest(
     pass, so that it doesn't lengthen the second for all others.
 
     Args:
+        known: tokens that each prompt begins with and that needn't be read.
         least: tokens of each prompt that the second pass has to read.
     """
     best: tuple[list[Group], int | float] = [], math.inf
@@ -156,7 +251,9 @@ def _cheapest(
                 some.append(group)
             else:
                 some += [Group([i], max(0, len(prompts[i]) - rest)) for i in group.members]
-        read = len(some) * max(group.shared for group in some) + len(prompts) * rest
+        new = [group.shared - group.known_of_shared(known) for group in some]
+        rows = sum(n > 0 for n in new) if any(known) else len(some)
+        read = rows * max(new) + len(prompts) * rest
         if read < best[1]:
             best = some, read
     return best

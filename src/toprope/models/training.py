@@ -44,6 +44,7 @@ def train(
     lora, base = adapter.lora, adapter.base
     steps = list(plan(len(lengths), lora))
     due = {math.ceil(len(steps) * (k + 1) / lora.validations) for k in range(lora.validations)}
+    # Not fused: what's kept of a prompt is forgotten by the weights' versions (`prefix_cache.py`).
     optimizer = torch.optim.AdamW(parameters, lora.learning_rate, weight_decay=lora.weight_decay)
     losses: list[float] = []
     validation: dict[int, float] = {}

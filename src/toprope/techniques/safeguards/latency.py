@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from toprope.models.local import LocalModel
+from toprope.models.prefix_cache import PrefixCache
 from toprope.progress import Progress
 from toprope.techniques.safeguards.exchanges import Exchange
 from toprope.techniques.safeguards.guard import Guard, Stage
@@ -133,10 +134,15 @@ def _streamed(
 
 
 def _making(target: LocalModel, one: Exchange, tokens: int) -> float:
-    """Seconds a token."""
-    began = time.perf_counter()
-    [made] = target.generate([list(one.messages)], max_tokens=tokens)  # type: ignore[list-item]
-    return (time.perf_counter() - began) / len(made.tokens)
+    """Seconds a token, of a prompt that wasn't read before."""
+    with target.turn:
+        kept, target.prefixes = target.prefixes, PrefixCache(room=0)
+        try:
+            began = time.perf_counter()
+            [made] = target.generate([list(one.messages)], max_tokens=tokens)  # type: ignore[list-item]
+            return (time.perf_counter() - began) / len(made.tokens)
+        finally:
+            target.prefixes = kept
 
 
 def _ends(model: LocalModel, answer: str) -> list[int]:
