@@ -120,6 +120,11 @@ def test_what_a_window_would_lose_is_read_in_one(monkeypatch: pytest.MonkeyPatch
     assert left(64) <= 8
 
 
+def test_a_layer_without_a_cache_of_its_own_keeps_nothing():
+    """As those that share another's keys: transformers gives them a stand-in."""
+    assert not keys_values.keeps_every_position(SimpleNamespace(layers=[object()]), 8)
+
+
 def test_a_token_takes_as_much_memory_as_is_reckoned():
     config = LlamaConfig(
         vocab_size=64,
