@@ -49,8 +49,8 @@ class LocalModel:
         name: the name it was asked for by.
         module: the `transformers` model, in evaluation mode.
         fingerprint: SHA-256 of the weights, hex.
-        tokens_read: tokens of what was asked so far, prompts and answers: its cost, if nothing had
-            been read before.
+        tokens_read: of all that was asked so far, prompts and answers, also where `prefixes` had
+            them: the cost of what was asked.
         turn: held by whoever runs the model.
         prefixes: what it read when it generated, so that it needn't read it again.
     """
@@ -215,9 +215,7 @@ class LocalModel:
         """Token ids of a text that follows another, tokenised on its own."""
         ids = self.tokenizer(text, add_special_tokens=False).input_ids
         if not ids:
-            raise UserError(
-                f"{text!r} has no tokens: an option or continuation needs a character or more"
-            )
+            raise UserError(f"{text!r} has no tokens: an option or continuation needs a character")
         return ids
 
     def generate(
@@ -469,8 +467,7 @@ class LocalModel:
             )
 
     def forget(self) -> None:
-        """Gives back the memory of what it has read (`prefixes`); to be called where weights were
-        changed in place through `Tensor.data`, or by a fused optimizer."""
+        """Lets go of `prefixes`; needed where weights changed in a way that these can't see."""
         with self.turn:
             self.prefixes.clear()
 
