@@ -175,3 +175,18 @@ class CountingProgress(Progress):
 @pytest.fixture
 def counting_progress() -> CountingProgress:
     return CountingProgress()
+
+
+@contextmanager
+def passes(module: Any) -> Iterator[list[tuple[int, int]]]:
+    """The shape of every pass, padding included."""
+    found: list[tuple[int, int]] = []
+
+    def look(_: object, args: object, kwargs: dict) -> None:
+        found.append(tuple(kwargs["input_ids"].shape))
+
+    handle = module.register_forward_pre_hook(look, with_kwargs=True)
+    try:
+        yield found
+    finally:
+        handle.remove()

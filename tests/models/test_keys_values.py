@@ -2,8 +2,6 @@
 that aren't too large, and takes as much memory as is reckoned."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,24 +22,11 @@ from toprope.models.growing_cache import growing_cache
 from toprope.models.keys_values import as_argument, bytes_per_token
 from toprope.models.local import LocalModel
 
+from ..local_models import passes
+
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 PROMPTS = ["The city of Lagos is a " * 9, "No.", "Is it in Nigeria, or in Norway? " * 6]
-
-
-@contextmanager
-def passes(module: torch.nn.Module) -> Iterator[list[tuple[int, int]]]:
-    """The shape of every pass."""
-    found: list[tuple[int, int]] = []
-
-    def look(_: object, args: object, kwargs: dict) -> None:
-        found.append(tuple(kwargs["input_ids"].shape))
-
-    handle = module.register_forward_pre_hook(look, with_kwargs=True)
-    try:
-        yield found
-    finally:
-        handle.remove()
 
 
 def test_the_name_is_the_models_own():

@@ -1,7 +1,6 @@
 """What was read before isn't read again, changes no answer, and is forgotten with the model."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +21,8 @@ from toprope.models.generation import Request
 from toprope.models.local import LocalModel
 from toprope.models.prefix_cache import BLOCK, PrefixCache
 
+from ..local_models import passes
+
 A, B = (list(range(10 + 50 * i, 10 + 50 * i + 3 * BLOCK)) for i in range(2))
 """Two beginnings of three blocks."""
 
@@ -41,21 +42,6 @@ def model(tiny_model: LocalModel) -> Iterator[LocalModel]:
     tiny_model.prefixes = PrefixCache()
     yield tiny_model
     tiny_model.prefixes = PrefixCache()
-
-
-@contextmanager
-def read(model: LocalModel) -> Iterator[list[tuple[int, ...]]]:
-    """Rows and tokens of each pass, padding included."""
-    shapes: list[tuple[int, ...]] = []
-
-    def note(_module: object, _args: tuple, given: dict) -> None:
-        shapes.append(tuple(given["input_ids"].shape))
-
-    handle = model.module.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        yield shapes
-    finally:
-        handle.remove()
 
 
 def ask(model: LocalModel, *prompts: list[int], tokens: int = 6) -> list[list[int]]:
@@ -79,7 +65,7 @@ def fresh(model: LocalModel, *prompts: list[int]) -> list[list[int]]:
 
 def test_a_later_prompt_is_read_from_where_it_differs(model: LocalModel):
     ask(model, [*A, 7, 8])
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         found = ask(model, [*A, 9, 7, 8])
     assert shapes[0] == (1, 3)
     assert found == fresh(model, [*A, 9, 7, 8])
@@ -89,7 +75,7 @@ def test_a_later_prompt_is_read_from_where_it_differs(model: LocalModel):
 def test_the_same_prompt_is_read_for_its_last_token(model: LocalModel):
     """A whole number of blocks: the last is read again, as its last token's logits are needed."""
     first = ask(model, A)
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         assert ask(model, A) == first
     assert shapes[0] == (1, BLOCK)
 
@@ -97,7 +83,7 @@ def test_the_same_prompt_is_read_for_its_last_token(model: LocalModel):
 def test_a_chat_goes_on_from_what_was_said(model: LocalModel):
     prompt = [*A, 5]
     for turn in range(3):
-        with read(model) as shapes:
+        with passes(model.module) as shapes:
             [said] = ask(model, prompt)
         assert said == fresh(model, prompt)[0]
         if turn:
@@ -119,7 +105,7 @@ def test_prompts_that_are_known_partly_whole_and_not_at_all(model: LocalModel):
         [3, 2, 1],
         [9],
     ]
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         found = ask(model, *prompts)
     assert found == fresh(model, *prompts)
     assert shapes[0][0] < len(prompts)
@@ -175,7 +161,7 @@ def test_no_room_at_all_is_no_memory(model: LocalModel):
     for room in (0, 1):
         model.prefixes = PrefixCache(room=room)
         ask(model, [*A, 7])
-        with read(model) as shapes:
+        with passes(model.module) as shapes:
             ask(model, [*A, 8])
         assert shapes[0] == (1, len(A) + 1)
 
@@ -185,14 +171,14 @@ def test_an_adapter_doesnt_read_what_the_base_kept(model: LocalModel):
     adapter = Adapter.on(model, Lora(rank=2, seed=1))
     _make_strong(adapter, 1.0)
     with adapter.active():
-        with read(model) as shapes:
+        with passes(model.module) as shapes:
             adapted = ask(model, [*A, 7])
         assert shapes[0] == (1, len(A) + 1)
         assert adapted == fresh(model, [*A, 7])
         _make_strong(adapter, 0.5)  # as a training's step does
         assert ask(model, [*A, 7]) == fresh(model, [*A, 7])
     assert adapted != before, "it does nothing"
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         assert ask(model, [*A, 7]) == before
     assert shapes[0] == (1, len(A) + 1)
 
@@ -203,7 +189,7 @@ def test_a_model_of_its_own_has_a_memory_of_its_own(model: LocalModel):
     own = adapter.applied()
     ask(model, [*A, 7])
     assert ask(own, [*A, 7]) == fresh(own, [*A, 7])
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         ask(model, [*A, 8])
     assert shapes[0] == (1, 1), "the other's pass made it forget"
 
@@ -215,7 +201,7 @@ def test_a_steered_model_doesnt_read_what_was_kept_before(model: LocalModel):
         steered = ask(model, [*A, 7])
         assert steered == fresh(model, [*A, 7])
     assert steered != before
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         assert ask(model, [*A, 7]) == before
     assert shapes[0] == (1, 1), "what the model itself had read was lost"
 
@@ -236,7 +222,7 @@ def test_transformers_own_hooks_are_none(model: LocalModel):
         other.module(torch.tensor([A]), output_hidden_states=True)
     assert other.blocks[0]._forward_hooks
     ask(other, [*A, 7])
-    with read(other) as shapes:
+    with passes(other.module) as shapes:
         ask(other, [*A, 7])
     assert shapes[0] == (1, 1)
 
@@ -300,7 +286,7 @@ def test_a_model_without_memory_to_spare_goes_on_without(
     with monkeypatch.context() as patched:
         patched.setattr(torch.Tensor, "argsort", full)
         assert ask(model, [*A, 7]) == fresh(model, [*A, 7])
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         ask(model, [*A, 7])
     assert shapes[0] == (1, len(A) + 1)
 
@@ -331,7 +317,7 @@ def test_models_whose_keys_depend_on_more_than_what_is_before_read_all(
     torch.manual_seed(0)
     other = with_module(model, module().eval())
     ask(other, [*A, 7])
-    with read(other) as shapes:
+    with passes(other.module) as shapes:
         ask(other, [*A, 7])
     assert shapes[0] == (1, len(A) + 1)
 
@@ -341,7 +327,7 @@ def test_weights_that_do_not_count_their_changes_are_not_trusted(model: LocalMod
         module = LlamaForCausalLM(LlamaConfig(**SMALL)).eval()
     other = with_module(model, module)
     for _ in range(2):
-        with read(other) as shapes:
+        with passes(other.module) as shapes:
             ask(other, [*A, 7])
         assert shapes[0] == (1, len(A) + 1)
 
@@ -349,7 +335,7 @@ def test_weights_that_do_not_count_their_changes_are_not_trusted(model: LocalMod
 def test_to_forget_gives_the_memory_back(model: LocalModel):
     ask(model, [*A, 7])
     model.forget()
-    with read(model) as shapes:
+    with passes(model.module) as shapes:
         ask(model, [*A, 7])
     assert shapes[0] == (1, len(A) + 1)
 

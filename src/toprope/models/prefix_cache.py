@@ -16,7 +16,7 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from toprope.models.keys_values import KeysValues
+from toprope.models.keys_values import add_rows
 
 BLOCK = 16
 """Tokens of a block: of a prompt's last ones, fewer than this are always read again."""
@@ -96,9 +96,9 @@ class PrefixCache:
         """The slots of the blocks that these tokens begin with."""
         return [block.slot for _, block in self._chain(tokens) if block]
 
-    def load(self, slots: Sequence[Sequence[int]]) -> tuple[Iterator[KeysValues], Tensor]:
-        """Of each layer what is in them, a row for each of the lists, padded on the left; and the
-        rows' mask [B, T]."""
+    def load(self, cache: Any, slots: Sequence[Sequence[int]]) -> Tensor:
+        """Puts what is in them behind the cache's rows, a row for each of the lists, padded on the
+        left; returns the mask [B, T] of these rows."""
         most = max(map(len, slots))
         padded = [[0] * (most - len(some)) + list(some) for some in slots]
         at_BN = torch.tensor(padded, dtype=torch.long, device=self._pools[0][0].device)
@@ -109,7 +109,8 @@ class PrefixCache:
         def rows(pool: Tensor) -> Tensor:
             return pool[at_BN].transpose(1, 2).flatten(2, 3)  # [B, N, H, BLOCK, D]
 
-        return ((rows(keys), rows(values)) for keys, values in self._pools), mask_BT
+        add_rows(cache, ((rows(keys), rows(values)) for keys, values in self._pools))
+        return mask_BT
 
     def keep(
         self, module: Any, cache: Any, mask_BT: Tensor, prompts: Sequence[Sequence[int]]
@@ -169,8 +170,6 @@ class PrefixCache:
 
     def _add(self, prompt: Sequence[int], cache: Any) -> list[tuple[int, int]]:
         """Which of the prompt's blocks are new, and their slots."""
-        known = [key for key, block in self._chain(prompt) if block]
-        self._use(known)
         new: list[tuple[int, int]] = []
         passed: list[_Key] = []
         for n, (key, block) in enumerate(self._chain(prompt)):
@@ -179,16 +178,14 @@ class PrefixCache:
                 if slot is None:
                     break
                 self._serial += 1
-                self._blocks[key] = _Block(self._serial, slot, self._rounds)
+                block = self._blocks[key] = _Block(self._serial, slot, self._rounds)
                 new.append((n, slot))
+            block.used = self._rounds
+            self._blocks.move_to_end(key)  # out of the way of those that have to go
             passed.append(key)
-        self._use(passed)
-        return new
-
-    def _use(self, keys: Sequence[_Key]) -> None:
-        for key in reversed(keys):  # so that a block goes before the one that it follows
+        for key in reversed(passed):  # so that a block goes before the one that it follows
             self._blocks.move_to_end(key)
-            self._blocks[key].used = self._rounds
+        return new
 
     def _slot(self, cache: Any) -> int | None:
         """A free one; None: all are in use this round."""
@@ -196,11 +193,10 @@ class PrefixCache:
             self._make_room(cache)
         if self._free:
             return self._free.pop()
-        key, oldest = next(iter(self._blocks.items()), (None, None))
-        if key is None or oldest is None or oldest.used == self._rounds:
+        oldest = next(iter(self._blocks), None)
+        if oldest is None or self._blocks[oldest].used == self._rounds:
             return None
-        del self._blocks[key]
-        return oldest.slot
+        return self._blocks.pop(oldest).slot
 
     def _make_room(self, cache: Any) -> None:
         """For as many blocks again, where that is allowed."""

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from toprope.models.batching import batches, left_padded
 from toprope.models.keys_values import (
-    add_rows,
     as_argument,
     keeps_every_position,
     pad_left,
@@ -138,14 +137,20 @@ def begin(
     if read > WORTH * whole or not _can_be_split(cache, prompts, found):
         return left_padded(prompts, pad, module.device)
 
-    def is_new(group: Group) -> bool:
-        # Where nothing is known, those that share nothing are padding of the same pass.
-        return not any(known) or group.shared > group.known_of_shared(known)
+    def heads(some: Sequence[Group]) -> list[_Head]:
+        firsts = ((one.members[0], one) for one in some)
+        return [
+            _Head(prompts[i][: one.shared], slots[i][: one.known_of_shared(known) // BLOCK])
+            for i, one in firsts
+        ]
 
-    found.sort(key=is_new, reverse=True)
-    heads = [prompts[group.members[0]][: group.shared] for group in found]
-    parts = [slots[group.members[0]][: group.known_of_shared(known) // BLOCK] for group in found]
-    mask_GP = _fill(module, cache, heads, pad, kept, parts, new=sum(map(is_new, found)))
+    new, old = _parted(found, known)
+    masks = [_read(module, cache, heads(new), pad, kept)] if new else []
+    if old and kept:
+        masks.append(kept.load(cache, [head.slots for head in heads(old)]))
+    length = max(mask_GP.shape[1] for mask_GP in masks)
+    mask_GP = torch.cat([pad_left(mask_GP, length, dim=1) for mask_GP in masks])
+    found = [*new, *old]
     group_of = torch.empty(len(prompts), dtype=torch.long)
     for g, group in enumerate(found):
         group_of[group.members] = g
@@ -158,53 +163,34 @@ def begin(
     return ids_BT, mask_BPT, positions_BT + before_B[:, None]
 
 
-def _fill(
-    module: Any,
-    cache: Any,
-    heads: Sequence[list[int]],
-    pad: int,
-    kept: PrefixCache | None,
-    slots: Sequence[Sequence[int]],
-    *,
-    new: int,
-) -> Tensor:
-    """Puts what prompts share into the empty cache, a row for each.
+@dataclass(frozen=True)
+class _Head:
+    """What a group's prompts begin with.
 
-    Args:
-        slots: of each, where its first blocks are kept.
-        new: so many, the first ones, have to be read; of the others all is kept.
-
-    Returns:
-        Their mask [G, P].
+    Attributes:
+        slots: where its first blocks are kept.
     """
-    masks: list[Tensor] = []
-    if new:
-        masks.append(_read_heads(module, cache, heads[:new], pad, kept, slots[:new]))
-    if new < len(heads) and kept:
-        loaded, mask_GP = kept.load(slots[new:])
-        add_rows(cache, loaded)
-        masks.append(mask_GP)
-    length = max(mask_GP.shape[1] for mask_GP in masks)
-    return torch.cat([pad_left(mask_GP, length, dim=1) for mask_GP in masks])
+
+    tokens: list[int]
+    slots: list[int]
+
+    @property
+    def known(self) -> int:
+        return BLOCK * len(self.slots)
 
 
-def _read_heads(
-    module: Any,
-    cache: Any,
-    heads: Sequence[list[int]],
-    pad: int,
-    kept: PrefixCache | None,
-    slots: Sequence[Sequence[int]],
+def _read(
+    module: Any, cache: Any, heads: Sequence[_Head], pad: int, kept: PrefixCache | None
 ) -> Tensor:
-    """As `_fill`, all of them new."""
-    begun = [BLOCK * len(some) for some in slots]
-    rests = [head[n:] for head, n in zip(heads, begun, strict=True)]
+    """Reads them into the empty cache, from where they aren't kept: a row for each, and their mask
+    [G, P]."""
+    rests = [head.tokens[head.known :] for head in heads]
     ids_GT, mask_GP, positions_GT = left_padded(rests, pad, module.device)
-    if kept and any(begun):
-        loaded, before_GP = kept.load(slots)
-        add_rows(cache, loaded)
+    if kept and any(head.slots for head in heads):
+        before_GP = kept.load(cache, [head.slots for head in heads])
         mask_GP = torch.cat([before_GP, mask_GP], dim=1)
-        positions_GT = positions_GT + torch.tensor(begun, device=module.device)[:, None]
+        begun_G = torch.tensor([head.known for head in heads], device=module.device)
+        positions_GT = positions_GT + begun_G[:, None]
     ids_GT, positions_GT = read_ahead(module, cache, ids_GT, mask_GP, positions_GT, last=1)
     module(
         input_ids=ids_GT,
@@ -215,6 +201,21 @@ def _read_heads(
         **as_argument(module, cache),
     )
     return mask_GP
+
+
+def _parted(
+    found: Sequence[Group], known: Sequence[int]
+) -> tuple[Sequence[Group], Sequence[Group]]:
+    """Those of whose shared tokens some have to be read, and those of which all are kept.
+
+    Where nothing is known, who shares nothing is padding of the first's pass.
+    """
+    if not any(known):
+        return found, ()
+    new, old = [], []
+    for group in found:
+        (new if group.shared > group.known_of_shared(known) else old).append(group)
+    return new, old
 
 
 def _alone_where_known(found: Sequence[Group], known: Sequence[int]) -> list[Group]:
@@ -251,9 +252,9 @@ def _cheapest(
                 some.append(group)
             else:
                 some += [Group([i], max(0, len(prompts[i]) - rest)) for i in group.members]
-        new = [group.shared - group.known_of_shared(known) for group in some]
-        rows = sum(n > 0 for n in new) if any(known) else len(some)
-        read = rows * max(new) + len(prompts) * rest
+        new, _ = _parted(some, known)
+        longest = max((one.shared - one.known_of_shared(known) for one in new), default=0)
+        read = len(new) * longest + len(prompts) * rest
         if read < best[1]:
             best = some, read
     return best
