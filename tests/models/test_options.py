@@ -12,6 +12,8 @@ from toprope.errors import UserError
 from toprope.models.local import LocalModel
 from toprope.models.options import option_scores
 
+from ..local_models import passes
+
 PROMPTS = [
     "The capital of France is Paris. Is this statement true? Answer:",
     "Answer:",
@@ -73,15 +75,9 @@ def test_what_prompts_share_is_read_once(
     monkeypatch.setattr("toprope.models.options.TOKEN_BUDGET", 500)
     passage = "The town had wells. " * sentences
     prompts = [passage + "How many?", passage + "Since when?"]
-    read = []
-    handle = tiny_model.module.register_forward_pre_hook(
-        lambda _module, _args, given: read.append(given["input_ids"].numel()), with_kwargs=True
-    )
-    try:
+    with passes(tiny_model.module) as read:
         found = tiny_model.option_probs(prompts, LONG)
-    finally:
-        handle.remove()
-    assert sum(read) < (passages + 0.5) * len(tiny_model.tokens(prompts[0]))
+    assert sum(n * t for n, t in read) < (passages + 0.5) * len(tiny_model.tokens(prompts[0]))
     for row, prompt in zip(found, prompts, strict=True):
         np.testing.assert_allclose(row, expected(tiny_model, prompt, LONG, "sum"), atol=1e-5)
 

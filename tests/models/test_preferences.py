@@ -32,6 +32,8 @@ from toprope.models.answered import Answered, reads_together, summed
 from toprope.models.local import LocalModel, Message
 from toprope.models.preferences import Dpo, Preference, finetune_preferences
 
+from ..local_models import passes
+
 NAMES = ("Paris", "Lagos", "Norway", "the rope", "twelve", "nineteen")
 
 
@@ -207,18 +209,12 @@ def test_nothing_is_written_or_shown(
 def test_progress_and_cost_are_told_and_a_prompt_is_read_once(
     tiny_model: LocalModel, counting_progress
 ):
-    read: list[int] = []
-    handle = tiny_model.module.register_forward_pre_hook(
-        lambda _module, _args, given: read.append(given["input_ids"].numel()), with_kwargs=True
-    )
     before = tiny_model.tokens_read
     alone = SETTINGS.lora.model_copy(update={"token_budget": 1})  # no padding
-    try:
+    with passes(tiny_model.module) as read:
         _, trained = finetune_preferences(
             tiny_model, PAIRS, Dpo(lora=alone), progress=counting_progress
         )
-    finally:
-        handle.remove()
     prompts = [len(tiny_model.tokens(pair.prompt)) for pair in PAIRS]
     answers = [
         [len(tiny_model.continuation(one)) + 1 for one in (pair.chosen, pair.rejected)]
@@ -230,7 +226,7 @@ def test_progress_and_cost_are_told_and_a_prompt_is_read_once(
     tried = 3 * prompts[longest] + 2 * sum(answers[longest])
     assert trained.tokens == tiny_model.tokens_read - before == 5 * once + tried
     padding = 2 * max(answers[longest]) - sum(answers[longest])
-    assert sum(read) == 5 * once + tried + padding
+    assert sum(n * t for n, t in read) == 5 * once + tried + padding
     assert counting_progress.done == counting_progress.total == 4 * once
 
 

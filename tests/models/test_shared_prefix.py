@@ -1,8 +1,5 @@
 """Prompts that begin alike: which are grouped, and that reading them once changes no answer."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +10,8 @@ from toprope.models.generation import Request, StateWatch
 from toprope.models.local import LocalModel
 from toprope.models.shared_prefix import Group, groups, near_batches
 
+from ..local_models import passes
+
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 TEXT = "A weaker partner on the ground keeps a stronger climber safe on the rope. "
@@ -22,21 +21,6 @@ PROMPTS = [
     "Twelve plus",
     "The capital of France is a place that has nothing to do with the others",
 ]
-
-
-@contextmanager
-def counted(model: LocalModel) -> Iterator[list[int]]:
-    """Tokens of each pass, padding included."""
-    read: list[int] = []
-
-    def note(_module: object, _args: tuple, given: dict) -> None:
-        read.append(given["input_ids"].numel())
-
-    handle = model.module.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        yield read
-    finally:
-        handle.remove()
 
 
 def test_every_prompt_is_in_one_group_and_begins_as_it_says():
@@ -85,10 +69,10 @@ def test_batches_hold_all_within_the_budget_and_alike_beside_each_other():
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 1.0}])
 def test_answers_are_those_of_prompts_read_alone(tiny_model: LocalModel, settings: dict):
-    with counted(tiny_model) as read:
+    with passes(tiny_model.module) as shapes:
         together = tiny_model.generate(PROMPTS, max_tokens=12, seed=3, **settings)
     longest = max(len(tiny_model.tokens(prompt)) for prompt in PROMPTS)
-    assert read[0] + read[1] < 0.6 * len(PROMPTS) * longest, "nothing was shared"
+    assert sum(n * t for n, t in shapes[:2]) < 0.6 * len(PROMPTS) * longest, "nothing was shared"
     for i, prompt in enumerate(PROMPTS):
         assert [together[i]] == tiny_model.generate([prompt], max_tokens=12, seed=3 + i, **settings)
 
@@ -111,9 +95,10 @@ def test_who_watches_sees_all_that_it_asked_for(tiny_model: LocalModel):
         return [np.concatenate(mine) for mine in seen]
 
     prompts = [PASSAGES[0] + end for end in ("yes", "no", "so")]
-    with counted(tiny_model) as read:
+    with passes(tiny_model.module) as shapes:
         together = states(prompts)
-    assert read[0] + read[1] < 0.8 * len(prompts) * len(tiny_model.tokens(prompts[0]))
+    apart = len(prompts) * len(tiny_model.tokens(prompts[0]))
+    assert sum(n * t for n, t in shapes[:2]) < 0.8 * apart
     for prompt, found in zip(prompts, together, strict=True):
         [alone] = states([prompt])
         np.testing.assert_allclose(found, alone, rtol=1e-3, atol=1e-3)

@@ -119,6 +119,22 @@ def test_nothing_is_learned_where_a_rating_never_came(tmp_path: Path):
         assert {hearing.turns[-1].position for hearing in judge.heard} == {1}
 
 
+def test_what_drafts_and_their_ratings_took_is_kept_and_counted_again_from_the_journal(
+    tmp_path: Path,
+):
+    @dataclass
+    class Wordy(Believing):
+        async def __call__(self, hearing: Hearing) -> Verdict:
+            return replace(await super().__call__(hearing), tokens=7)
+
+    with Journal(tmp_path / "journal.jsonl", {}) as journal:
+        for judge in (Wordy(by_words), Wordy(by_words)):
+            of = drafting(Chatting(tokens=10), judge, n=3, journal=journal)
+            found = collected(Debate(rounds=1), of, [QUESTION])
+            assert [(one.tokens, one.calls) for one in found] == [(3 * 10 + 3 * 7, 6)] * 2
+    assert not judge.heard
+
+
 def test_one_more_draft_may_be_what_the_passage_says():
     chat = Chatting()
     debater = ChatDebater(chat, max_tokens=20)  # type: ignore[arg-type]

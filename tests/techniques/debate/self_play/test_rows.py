@@ -78,7 +78,7 @@ def lesson() -> Lesson:
     def drafts(i: int, ratings: tuple[float, ...]) -> Drafts:
         texts = ("one", "two words", "three more words")[: len(ratings)]
         about = f"t{i}", f"t{i}", "Debater A", 0, 1, i < 2, "prompt"
-        return Drafts(*about, texts, ratings, quoted="two words")
+        return Drafts(*about, texts, ratings, quoted="two words", tokens=10 * i, calls=i)
 
     some = [drafts(0, (0.2, 0.6)), drafts(1, (0.5, 0.5)), drafts(2, (0.9, 0.3)), drafts(3, ())]
     pairs = [pair for one in some if (pair := one.pair(0.1))]
@@ -209,6 +209,8 @@ def test_the_conclusion_says_what_the_interval_allows_and_with_which_power(rows)
     assert "the interval holds zero" in notes
     least = rows["headline", "smallest_detectable_gain"]
     assert f"a true difference of {100 * least.value:.1f} points" in notes
+    drafting = rows["debate_trained_1", "draft_rating"].cost
+    assert (drafting.tokens, drafting.calls) == (10 + 20 + 30, 1 + 2 + 3)
     assert rows["debate_trained_1", "pair_rate"].notes == (
         "2 pairs of 4 turns, 2 learned from; loss 0.7 -> 0.5, agreed 0 -> 1"
     )

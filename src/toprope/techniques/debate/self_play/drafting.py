@@ -87,6 +87,7 @@ class Drafting:
         kept = None if self.journal is None else self.journal.get(key)
         if kept:
             turns, ratings = _turns().validate_python(kept["turns"]), kept["ratings"]
+            of_ratings = kept.get("rating_tokens", 0)
         else:
             turns = await self._drafts(view)
             rated = await self._ratings(view, turns)
@@ -94,17 +95,18 @@ class Drafting:
                 # Which is best isn't known, and nothing is learned from it.
                 return turns[0].as_lost()
             ratings = [one.value for one in rated]
+            of_ratings = sum(one.tokens for one in rated)
             if self.journal is not None:
                 shown = _turns().dump_python(turns, mode="json")
-                self.journal.put(key, {"turns": shown, "ratings": ratings})
+                of = {"turns": shown, "ratings": ratings, "rating_tokens": of_ratings}
+                self.journal.put(key, of)
         said = [turn for turn in turns if _speaks(turn)]
-        self.found.append(self._of(view, view.position, said, ratings))
+        tokens = sum(turn.tokens for turn in turns) + of_ratings
+        calls = sum(turn.calls for turn in turns) + len(ratings)
+        drafts = self._of(view, view.position, said, ratings)
+        self.found.append(replace(drafts, tokens=tokens, calls=calls))
         best = said[ratings.index(max(ratings))] if said else turns[0]
-        return replace(
-            best,
-            tokens=sum(turn.tokens for turn in turns),
-            calls=sum(turn.calls for turn in turns) + len(ratings),
-        )
+        return replace(best, tokens=tokens, calls=calls)
 
     def _of(
         self, view: View, position: int, said: Sequence[Turn], ratings: Sequence[float]

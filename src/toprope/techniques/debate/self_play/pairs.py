@@ -27,6 +27,7 @@ class Drafts:
         ratings: of each, the judge's probability of the position after it.
         quoted: the one of the sentences that most support the answer, where there is one.
         foils: those of other sentences.
+        tokens, calls: of models, for the drafts and for their ratings.
     """
 
     question: str
@@ -40,6 +41,8 @@ class Drafts:
     ratings: tuple[float, ...]
     quoted: str | None = None
     foils: tuple[str, ...] = ()
+    tokens: int = 0
+    calls: int = 0
 
     @property
     def spread(self) -> float:

@@ -50,7 +50,8 @@ and trained ones, each against the untrained one of its protocol:
 
 and, on the training questions, of the drafts by the debater before this training:
 
-    draft_rating                   the judge's probability of a draft's side after it
+    draft_rating                   the judge's probability of a draft's side after it; cost: of all
+                                   drafts and their ratings, without its seconds
     draft_spread                   between a turn's best and worst
     pair_rate                      turns that gave a pair; notes: how many, how many were learned
                                    from, and how the training went; cost: of the training

@@ -128,7 +128,10 @@ class StageRows:
         rated = [one for one in drafts if one.ratings]
         units, of_pairs = [one.unit for one in rated], [pair.drafts.unit for pair in pairs]
         ratings = [float(np.mean(one.ratings)) for one in rated]
-        yield self._taught("draft_rating", ratings, units)
+        made = Cost(
+            tokens=sum(one.tokens for one in drafts), calls=sum(one.calls for one in drafts)
+        )
+        yield self._taught("draft_rating", ratings, units, cost=made)
         yield self._taught("draft_spread", [one.spread for one in rated], units)
         gave = [one.pair(lesson.margin) is not None for one in drafts]
         notes = (
