@@ -77,11 +77,22 @@ def debate(
         bets: whether debaters say in private, before each round, how sure they are to win.
         each_round: whether the judge is asked before the first round and after each one.
         settings: those of `toprope.techniques.debate.task_players.TaskSettings`, which all of these
-            tasks take: questions, limit, split, judge, judging, words, max_tokens, temperature,
-            seed.
+            tasks take: questions, limit, split, variant, judge, judging, words, max_tokens,
+            temperature, seed.
     """
     rules = {"rounds": rounds, "order": order, "bets": bets, "each_round": each_round}
     return _protocol("open_debate" if chooses else "debate", rules, settings)
+
+
+@task
+def propaganda(**settings: Any) -> Task:
+    """One side speaks once, and nobody answers it: see
+    `toprope.techniques.debate.protocols.propaganda`.
+
+    Args:
+        settings: as `debate`'s.
+    """
+    return _protocol("propaganda", {}, settings)
 
 
 @task

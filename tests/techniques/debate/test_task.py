@@ -11,11 +11,20 @@ import pytest
 from inspect_ai import Task
 from inspect_ai import eval as inspect_eval
 from inspect_ai._util.error import PrerequisiteError
+from inspect_ai._util.registry import is_registry_object
 from inspect_ai.log import EvalLog, read_eval_log
-from inspect_ai.model import ChatMessage, Model, ModelOutput, ModelUsage, get_model
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    Model,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+)
 
 from toprope import _inspect
-from toprope.techniques.debate.task import KEPT, make_task
+from toprope.techniques.debate.arms import KINDS
+from toprope.techniques.debate.task import KEPT
 
 from ...local_models import smollm, tiny_folder  # noqa: F401
 
@@ -87,7 +96,7 @@ def test_debaters_may_say_sentences_that_their_model_reads(tmp_path: Path):
     path = tmp_path / "wells.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     questions = f"file:{path}?passage=passage&question=question&options=o&answer=a"
-    task = make_task("debate_quotes_1", {"rounds": 1}, {"questions": questions})
+    task = _inspect.debate(questions=questions, rounds=1, variant="quotes_1")
     log = run(task, tmp_path, mock(reads), judge=mock(judging))
     assert log.samples is not None
     said = {message.text.partition("): ")[2] for message in log.samples[0].messages[1:3]}
@@ -151,31 +160,74 @@ def test_the_accuracy_is_that_of_all_seatings_and_its_error_clustered_by_questio
     assert (found["turns_spoken"], found["turns_empty"]) == (12, 0)
 
 
-@pytest.mark.parametrize(
-    ("make", "games", "speakers"),
-    [
-        (_inspect.blind, 2, []),
-        (_inspect.expert, 2, []),
-        (_inspect.consultancy, 4, ["Consultant", "Consultant"]),
-        (_inspect.critique, 4, ["Debater", "Critic"]),
-        (
-            _inspect.cross_examination,
-            2,
-            ["Debater", "Debater", "Judge", "Debater", "Judge", "Debater"],
-        ),
-        (_inspect.prover_estimator, 4, ["Estimator", "Prover", "Prover", "Overseer"]),
-    ],
-)
-def test_every_protocol_is_a_task(
-    tmp_path: Path, questions: str, make: Any, games: int, speakers: list[str]
-):
-    task = make(questions=questions, limit=2, max_tokens=20)
+PLAYED = {
+    "blind": (2, []),
+    "expert": (2, []),
+    "propaganda": (4, ["Debater"]),
+    "consultancy": (4, ["Consultant"] * 2),
+    "open_consultancy": (2, ["Consultant"] * 2),
+    "debate": (2, ["Debater"] * 4),
+    "open_debate": (2, ["Debater"] * 4),
+    "critique": (4, ["Debater", "Critic"]),
+    "cross_examination": (2, ["Debater", "Debater", "Judge", "Debater", "Judge", "Debater"]),
+    "prover_estimator": (4, ["Estimator", "Prover", "Prover", "Overseer"]),
+}
+"""Games for a question, and who speaks in one before the verdict."""
+
+
+def test_every_kind_of_protocol_is_registered():
+    registered = {name for name, one in vars(_inspect).items() if is_registry_object(one, "task")}
+    assert {kind.removeprefix("open_") for kind in KINDS} <= registered
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_protocol_is_a_task(tmp_path: Path, questions: str, kind: str):
+    games, speakers = PLAYED[kind]
+    name = kind.removeprefix("open_")
+    chooses = {"chooses": True} if name != kind else {}
+    task = getattr(_inspect, name)(questions=questions, limit=2, max_tokens=20, **chooses)
     log = run(task, tmp_path, mock(debating), judge=mock(judging))
-    assert log.eval.task == f"toprope/{make.__name__}"
+    assert log.eval.task == f"toprope/{name}"
     assert log.samples is not None
     assert len(log.samples) == games * 2
+    kept = log.samples[0].metadata[KEPT]
+    assert kept["protocol"].replace("-", "_") == name
+    assert (kept["details"].get("role") == "open") == bool(chooses)
     said = [(m.metadata or {}).get("speaker") for m in log.samples[0].messages[1:]]
     assert [str(one).split()[0] for one in said] == [*speakers, "Judge"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "by", "speech"),
+    [
+        ("best_of_2", "(best of 2)", "Weak words."),
+        ("critique_of_1", "(critique of 1)", "Strong words."),
+    ],
+)
+def test_debaters_may_say_what_the_judge_finds_most_persuasive(
+    tmp_path: Path, questions: str, variant: str, by: str, speech: str
+):
+    def drafts(asked: str) -> str:
+        if "Mend it." in asked:
+            return "Strong words."
+        return "Mend it." if "Weak words." in asked else "Weak words."
+
+    def rates(asked: str) -> str:
+        strong = re.search(r"Debater ([AB]) \(round 1\): Strong", asked)
+        sure = {"A": 90, "B": 10}[strong[1]] if strong else 50
+        return f"A: {sure}%\nB: {100 - sure}%\nAnswer: A"
+
+    task = _inspect.propaganda(questions=questions, limit=1, variant=variant)
+    log = run(task, tmp_path, mock(drafts), judge=mock(rates))
+    assert log.samples is not None
+    for sample in log.samples:
+        said = sample.messages[1]
+        assert isinstance(said, ChatMessageAssistant)
+        assert str(said.model).endswith(by)
+        assert said.text.endswith(speech)
+        spans = [one.name for one in sample.events if one.event == "span_begin"]
+        parts = [spans.count(f"{part}, verdict, round 1") for part in ("Rater", "Judge")]
+        assert parts == [2, 1]
 
 
 def test_without_a_judge_the_model_that_is_evaluated_judges(tmp_path: Path, questions: str):
@@ -199,12 +251,23 @@ def test_a_judge_can_be_named_as_a_task_argument(tmp_path: Path, questions: str)
         ({"limits": 3}, "unknown key 'limits' in toprope/debate: did you mean 'limit'"),
         ({"order": "random"}, r"toprope/debate: order: .*'simultaneous' or 'sequential'"),
         ({"rounds": 0}, "toprope/debate: rounds is 0, and has to be 1 or more"),
+        (
+            {"variant": "bestof_4"},
+            "unknown variant 'bestof_4' in toprope/debate: did you mean 'best_of_4'",
+        ),
+        ({"variant": "best_of"}, "unknown variant 'best_of' in toprope/debate"),
+        ({"variant": "best_of_1"}, "the best of 1 is the protocol 'debate' itself"),
         ({"judging": "ears"}, "judging: .*'letters', 'answers' or 'chat'"),
     ],
 )
 def test_a_mistake_is_one_line(settings: dict[str, Any], complaint: str):
     with pytest.raises(PrerequisiteError, match=complaint):
         _inspect.debate(**settings)
+
+
+def test_where_nobody_makes_a_speech_there_are_no_variants():
+    with pytest.raises(PrerequisiteError, match="nobody makes a speech in blind"):
+        _inspect.blind(variant="best_of_4")
 
 
 def test_what_a_served_judge_cannot_do_is_said(tmp_path: Path, questions: str):

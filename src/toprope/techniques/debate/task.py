@@ -8,6 +8,7 @@ checks, and without one the same model does. Where nobody debates (blind, expert
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -30,9 +31,9 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from pydantic import TypeAdapter, ValidationError
 
-from toprope.errors import UserError
+from toprope.errors import UserError, unknown
 from toprope.study import explained
-from toprope.techniques.debate.arms import Rules, arms
+from toprope.techniques.debate.arms import VARIANTS, Rules, arms
 from toprope.techniques.debate.debaters import rendered, rendered_options
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.reading import load_questions
@@ -58,7 +59,7 @@ def make_task(
     """The task of a protocol.
 
     Args:
-        protocol: a name as `toprope.techniques.debate.arms` takes it.
+        protocol: of `toprope.techniques.debate.arms.KINDS`.
         rules: of `Rules`.
         settings: of `TaskSettings`.
         asks: whether the judge asks, where the protocol leaves it open.
@@ -74,7 +75,7 @@ def make_task(
         given = TaskSettings.model_validate(dict(settings))
     except ValidationError as error:
         raise explained(error, TaskSettings, where=f"toprope/{protocol}") from None
-    [arm] = arms([protocol], kept)
+    [arm] = arms([_with_variant(protocol, given.variant)], kept)
     questions = load_questions(given.questions, limit=given.limit, seed=given.seed)
     check_ids(questions.questions)
     return Task(
@@ -87,6 +88,16 @@ def make_task(
         scorer=judged_right(),
         model_roles={JUDGE: named(given.judge)} if given.judge else None,
     )
+
+
+def _with_variant(protocol: str, variant: str) -> str:
+    """The name of an arm."""
+    if not variant:
+        return protocol
+    if not re.fullmatch(rf"({'|'.join(VARIANTS)})_\d+", variant):
+        known = [f"{one}_4" for one in VARIANTS]
+        raise unknown("variant", variant, known, where=f"toprope/{protocol}")
+    return f"{protocol}_{variant}"
 
 
 def _sample(question: Question, seating: Seating, number: int) -> Sample:

@@ -40,6 +40,9 @@ class TaskSettings(BaseModel):
     """At most so many questions, each in all of its seatings; Inspect's `--limit` counts games."""
     split: bool = False
     """Whether a passage too long for a local model is cut to what bears on the question."""
+    variant: str = ""
+    """How debaters choose what they say, such as best_of_4: of `toprope.techniques.debate.arms`'
+    `VARIANTS`, with their number. The judge says which of several speeches is best."""
     judge: str = ""
     """A model's name; `--model-role judge=...` goes before it. Without either the model that is
     evaluated judges."""
@@ -124,14 +127,16 @@ class Casting:
                 seed=given.seed,
                 limits={},
             ),
-            judge=said,
-            rater=said,
+            judge=_ShownJudge(said, "Judge"),
+            rater=_ShownJudge(said, "Rater"),
             debater=_ShownDebater(ChatDebater(speaks, *turn)),
             asker=_ShownDebater(ChatDebater(asked, *turn)),
             chats={},
             locals={name: model for name, model in here.items() if model},
             checker=_ShownDebater(ChatDebater(asked, *checks)),
-            reader=self._judge(speaks, reader, "answers" if reader else "chat")
+            reader=_ShownJudge(
+                self._judge(speaks, reader, "answers" if reader else "chat"), "Reader"
+            )
             if self.arm.is_quoting
             else None,
         )
@@ -141,8 +146,8 @@ class Casting:
     def _judge(self, chat: Chat, local: LocalModel | None, by: Judging) -> Judge:
         """A model as one that judges, or reads sentences."""
         if local and by != "chat":
-            return _ShownJudge(LocalJudge(local, by))
-        return _ShownJudge(ChatJudge(chat, self.settings.max_tokens, seed=self.settings.seed))
+            return LocalJudge(local, by)
+        return ChatJudge(chat, self.settings.max_tokens, seed=self.settings.seed)
 
 
 def named(name: str) -> Model:
@@ -189,9 +194,10 @@ class _ShownDebater:
 
 @dataclass(frozen=True)
 class _ShownJudge:
-    """A judge whose calls do."""
+    """A judge whose calls stand under its part."""
 
     judge: Judge
+    part: str
 
     @property
     def name(self) -> str:
@@ -202,5 +208,5 @@ class _ShownJudge:
         return self.judge.fingerprint
 
     async def __call__(self, hearing: Hearing) -> Verdict:
-        async with span(f"Judge, verdict, round {hearing.round}"):
+        async with span(f"{self.part}, verdict, round {hearing.round}"):
             return await self.judge(hearing)
