@@ -277,11 +277,18 @@ STROKE = [
 ]
 
 
-def leave_digits(run: Path, text: str = "4_pixels_precommitted_liar_first") -> Path:
+def leave_digits(
+    run: Path, text: str = "4_pixels_precommitted_liar_first", pictures: int = 2
+) -> Path:
     """A run's artifacts of debates over digits."""
     folder = run / "artifacts" / "sparse_mnist" / "abcdef01"
     folder.mkdir(parents=True)
-    summary = {"overseer": text, "headline": text, "arms": {text: {"games": 9, "won": 6}}}
+    summary = {
+        "overseer": text,
+        "headline": text,
+        "settings": {"pictures": pictures},
+        "arms": {text: {"games": 9, "won": 6}},
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
     some = [digit_game(STROKE, won=won).model_dump() for won in (True, False, True, True)]
     for one in some:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from toprope.techniques.debate.report.sparse_mnist import kept, section
 
 from . import debates
@@ -51,6 +53,12 @@ def test_games_are_drawn_the_headlines_first_won_and_lost(tmp_path: Path) -> Non
         "A 1; the liar claims a 7; the truth wins",
         "A 1; the liar claims a 7; the liar wins",
     ]
+
+
+@pytest.mark.parametrize(("pictures", "drawn"), [(1, 2), (3, 4)])
+def test_as_many_games_are_drawn_as_was_asked_for(tmp_path: Path, pictures: int, drawn: int):
+    [part] = kept(debates.leave_digits(tmp_path, pictures=pictures))
+    assert len(part.figures) == drawn
 
 
 def test_every_figure_fits_its_width(tmp_path: Path) -> None:

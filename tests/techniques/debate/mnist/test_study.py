@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "agent_games": 30,
     "agent_rollouts": 20,
     "resamples": 1000,
+    "pictures": 1,
     "processes": 1,
 }
 PART = 200
@@ -152,7 +153,7 @@ def test_what_it_leaves_to_look_at(run: tuple[Path, list[Evidence]], data: str) 
         assert {game.rules for game in shown} == {arm.rules.name}
         won = [game.honest_won for game in shown]
         assert won == sorted(won, reverse=True)
-        assert 1 <= len(won) <= 6
+        assert 1 <= len(won) <= 2
 
 
 def test_rows_are_the_same_with_two_processes(

@@ -18,15 +18,14 @@ from toprope.techniques.debate.mnist.records import GameRecord, record
 
 FOLDER = "sparse_mnist"
 SUMMARY, GAMES = "summary.json", "games.json"
-_OF_EACH = 3
 
 
-def chosen_games(played: Played, rules: Rules, judge: Judge) -> list[GameRecord]:
-    """The first images that the truth won, then the first that it lost, a game of each: with
+def chosen_games(played: Played, rules: Rules, judge: Judge, most: int) -> list[GameRecord]:
+    """The first images that the truth won, then as many that it lost, a game of each: with
     precommitment that of the lie that did best."""
     numbers = [worst_lie(played, image, rules) for image in range(len(played.games.boards))]
     wins_N = played.wins_G[np.array(numbers)]
-    kept = [*np.flatnonzero(wins_N)[:_OF_EACH], *np.flatnonzero(~wins_N)[:_OF_EACH]]
+    kept = [*np.flatnonzero(wins_N)[:most], *np.flatnonzero(~wins_N)[:most]]
     return [record(played, numbers[image], judge) for image in kept]
 
 

@@ -94,6 +94,12 @@ class SparseMnist(Study):
         default=500, ge=1, description="of the searches that agents learn from"
     )
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
+    pictures: int = Field(
+        default=2,
+        ge=0,
+        description="games that the report draws, of those that the truth won and of those that it "
+        "lost; one of each beside the headline",
+    )
     # What comes out doesn't depend on it, so it's no part of what was asked for.
     processes: int | None = Field(
         default=None,
@@ -250,7 +256,10 @@ class SparseMnist(Study):
         }
         games = {
             arm.name: gallery.chosen_games(
-                found.played(arm)[0], arm.rules, load_judge(judges[arm.pixels][0].folder)
+                found.played(arm)[0],
+                arm.rules,
+                load_judge(judges[arm.pixels][0].folder),
+                self.pictures,
             )
             for arm in self.arms
             if arm.rules and arm.by != "untrained_agents"

@@ -12,8 +12,6 @@ from toprope.techniques.debate.mnist.records import GameRecord
 from toprope.techniques.debate.report.digits import arm_name
 from toprope.techniques.debate.report.mnist_game import game_picture
 
-MOST_OF_HEADLINE, MOST_OF_OTHERS = 2, 1
-"""Pictures of games that the truth won, and as many that it lost."""
 MOST_ARMS = 6
 
 
@@ -29,11 +27,11 @@ def kept(artifacts: Path) -> list[Section]:
 def _pictures(
     summary: Mapping[str, Any], games: Mapping[str, Sequence[GameRecord]]
 ) -> list[Section]:
-    main = summary["headline"]
+    main, drawn = summary["headline"], summary["settings"]["pictures"]
     by_interest = sorted(games, key=lambda name: (name != main, _is_by_agents(name)))
     parts = []
     for name in by_interest[:MOST_ARMS]:
-        few = MOST_OF_HEADLINE if name == main else MOST_OF_OTHERS
+        few = drawn if name == main else min(1, drawn)
         figures = [_picture(game) for game in _chosen(games[name], few)]
         if figures:
             about = _about(summary["arms"].get(name, {}))
