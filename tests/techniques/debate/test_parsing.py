@@ -88,6 +88,8 @@ def test_a_percentage(text: str, value: float | None):
         ("Final answer: (B)", "B"),
         ("A: 20%\nB: 80%\nAnswer: B\nAnswer A is not supported by any quote.", "B"),
         ("Answer A has no quote for it.\nAnswer: B", "B"),
+        ("I find answer B more convincing than answer A.", "B"),
+        ("I prefer answer B over the answer A", "B"),
     ],
 )
 def test_a_letter(text: str, named: str | None):
@@ -103,6 +105,8 @@ def test_a_letter(text: str, named: str | None):
         ("A: 0.9\nB: 0.3", (0.75, 0.25)),
         ("B: 20%", (0.8, 0.2)),
         ("A = 60%, B = 40%", (0.6, 0.4)),
+        ("A: 70% B: 30%", (0.7, 0.3)),
+        ("Probabilities: (A): 20% (B): 80%", (0.2, 0.8)),
         ("A: 0%\nB: 0%", None),
         ("A: surely\nAnswer: A", None),
     ],
@@ -110,6 +114,14 @@ def test_a_letter(text: str, named: str | None):
 def test_probabilities(text: str, shares: tuple[float, float] | None):
     found = parsing.probabilities(text, LETTERS)
     assert found == (None if shares is None else pytest.approx(shares))
+
+
+def test_the_word_i_is_no_letter():
+    letters = tuple("ABCDEFGHI")
+    assert parsing.letter("Answer: I think C", letters) is None
+    assert parsing.letter("Answer: I'm sure that it is C.\nAnswer: C", letters) == "C"
+    assert parsing.letter("Answer: I", letters) == "I"
+    assert parsing.letter("The answer is I.", letters) == "I"
 
 
 def test_three_options_need_each_its_probability():

@@ -24,11 +24,10 @@ def test_what_cannot_be_debated(options, answer, complaint: str):
     assert "question 'q7' of set.jsonl" in str(error.value)
 
 
-def test_a_turned_question_has_the_same_truth():
-    question = Question("q", "Which?", ("a", "b", "c"), 1)
-    turned = question.turned(2)
-    assert turned.options == ("c", "a", "b")
-    assert (turned.right, turned.answer) == ("b", 2)
+def test_there_are_letters_for_26_options():
+    assert len(Question("q", "Which?", tuple(map(str, range(26))), 1).options) == 26
+    with pytest.raises(UserError, match="27 options, and there are letters for 26"):
+        Question("q", "Which?", tuple(map(str, range(27))), 1)
 
 
 def test_what_is_hidden_and_what_is_kept_as_json():

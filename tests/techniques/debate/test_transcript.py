@@ -43,7 +43,7 @@ def test_every_answer_is_in_every_place_and_turn_as_often():
         speaks = Counter((i, one.speaks.index(i)) for one in seatings for i in range(3))
         assert len(set(shown.values())) == len(set(speaks.values())) == 1
         assert len(shown) == len(speaks) == 9
-    both = crossed(rotations(QUESTION.turned(0)))
+    both = crossed(rotations(QUESTION))
     assert len(set(both)) == 6
 
 

@@ -13,16 +13,21 @@ _OF_100 = re.compile(r"(?<=\d)\s*(?:/|out of)\s*100\b(?!\s*%)", re.I)
 _PERCENT = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d+)?|\.\d+)(?![\d,]\d|\d)\s*(%|percent\b)?", re.I)
 _MARKED = re.compile(rf"\d\s*(?:%|percent\b)|{_OF_100.pattern}", re.I)
 _MARKS = r"[\s*\"'(]*"
+_LETTER = r"(?-i:(?!I(?:['\u2019]|\s+(?!is\b)[a-z]))([A-Z]))"
+"""A capital that isn't the word "I" before another one."""
 _NAMED = (
-    re.compile(rf"^\W*(?:final\s+)?answer(?:\s+is)?\s*:\s*{_MARKS}(?-i:([A-Z]))\b", re.I | re.M),
-    re.compile(rf"\b(?:final\s+)?answer\b(?:\s+is)?[:\s]*{_MARKS}(?-i:([A-Z]))\b", re.I),
-    re.compile(rf"\banswer\b[^.:\n]{{0,40}}:{_MARKS}(?-i:([A-Z]))\b", re.I),
+    re.compile(rf"^\W*(?:final\s+)?answer(?:\s+is)?\s*:\s*{_MARKS}{_LETTER}\b", re.I | re.M),
+    re.compile(rf"\b(?:final\s+)?answer\b(?:\s+is)?[:\s]*{_MARKS}{_LETTER}\b", re.I),
+    re.compile(rf"\banswer\b[^.:\n]{{0,40}}:{_MARKS}{_LETTER}\b", re.I),
     re.compile(r"\A\s*(?:I (?:think|believe|say)(?: that)? )?([A-Z]) is (?:right|correct)\W*\Z"),
     re.compile(r"\A[\s*\"'(]*([A-Z])[.)*]+\s+(?=[^\s\d])[^\n]*\Z"),
 )
 """How an answer is named: at the beginning of a line, by the word, by a sentence that is all there
 is, or by one line that begins with its letter."""
-_REJECTED = re.compile(r"(?:\bnot|\breject\w*|n't)[ \t]+(?:the[ \t]+)?\Z", re.I)
+_REJECTED = re.compile(
+    r"(?:\b(?:not|reject\w*|than|over|instead of|against|unlike)|n't)[ \t]+(?:the[ \t]+)?\Z",
+    re.I,
+)
 _ITEM = re.compile(r"^\s*(?:[-*]\s*)?\(?(\d{1,2})[.):]\s+(.+?)\s*$", re.M)
 
 
@@ -107,13 +112,16 @@ def letter(text: str, letters: Sequence[str]) -> str | None:
 
 
 def probabilities(text: str, letters: Sequence[str]) -> tuple[float, ...] | None:
-    """Of each letter, from lines such as "A: 70%", summing to one; None: some letter has none.
+    """Of each letter, from "A: 70%" on lines of their own or in a row, summing to one; None: some
+    letter has none.
 
     Of two letters one is enough.
     """
     said: dict[str, float] = {}
+    anyone = "|".join(letters)
     for one in letters:
         lines = re.findall(rf"(?:^|[\s(*]){one}[)*]*\s*[:=]\s*([^\n,;]+)", text)
+        lines = [re.split(rf"[\s(*](?:{anyone})[)*]*\s*[:=]", line)[0] for line in lines]
         lines += re.findall(rf"^\W*{one}[.)]\s*(\d[\d.]*\s*%)", text, re.M)
         values = [value for line in lines if (value := _leading_percent(line)) is not None]
         if values:

@@ -4,18 +4,22 @@ Hidden-passage questions (Parrish et al. 2022; Michael et al. 2023, arXiv 2311.0
 that the debaters see and the judge doesn't. Where questions come from is in other files.
 """
 
+import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from toprope.errors import UserError
 
+LETTERS = string.ascii_uppercase
+"""Under which options are shown."""
+
 
 @dataclass(frozen=True)
 class Question:
     """
     Attributes:
-        options: the possible answers, two or more.
+        options: the possible answers, two to 26.
         answer: the index of the right one.
         passage: what debaters see and the judge doesn't.
         group: questions of one group are resampled together; where it's empty, a question is a
@@ -23,7 +27,8 @@ class Question:
         source: where it's from, for a reader.
 
     Raises:
-        UserError: there are fewer than two options, two are the same, or none is right.
+        UserError: there are fewer than two options or more than letters, two are the same, or none
+            is right.
     """
 
     id: str
@@ -46,6 +51,10 @@ class Question:
         plain = [option.strip() for option in self.options]
         if not all(plain):
             raise UserError(f"{where} has an empty option: {plain.index('') + 1} of {len(plain)}")
+        if len(plain) > len(LETTERS):
+            raise UserError(
+                f"{where} has {len(plain)} options, and there are letters for {len(LETTERS)}"
+            )
         if len(set(plain)) < len(plain):
             raise UserError(f"{where} has the same option twice: one of them has to be another")
         if type(self.answer) is not int or not 0 <= self.answer < len(self.options):
@@ -63,12 +72,6 @@ class Question:
     def right(self) -> str:
         """The right option."""
         return self.options[self.answer]
-
-    def turned(self, first: int) -> Self:
-        """The same with option `first` in the first place, the others behind it in a circle."""
-        order = [(first + i) % len(self.options) for i in range(len(self.options))]
-        options = tuple(self.options[i] for i in order)
-        return replace(self, options=options, answer=order.index(self.answer))
 
     def hidden(self) -> Self:
         """As the judge sees it: without the passage."""
