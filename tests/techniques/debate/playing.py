@@ -80,7 +80,7 @@ def judged(
     question = Question(f"q{number}", "Which?", texts, answer, group=group)
     turns = [
         Turn(
-            f"Debater {'AB'[side]}",
+            f"Debater {'ABC'[side]}",
             "debater",
             "",
             side,

@@ -75,6 +75,8 @@ def test_protocols_are_held_against_both_ends_and_the_headline_against_consultan
     assert rows["consultancy", "gap_closed_share"].value == 0.5
     assert rows["debate", "gap_closed_share"].value == 1.0
     assert rows["debate", "debiased_accuracy"].value == 1.0
+    assert rows["debate", "debiased_gain_over_blind"].value == 0.5
+    assert rows["debate", "debiased_gap_closed_share"].value == 1.0
     assert rows["headline", "debiased_gap_closed_more_share"].value == 0.5
     assert rows["debate", "gain_over_blind"].controls == {"blind": 0.0, "consultancy": 0.25}
     assert rows["headline", "gain_over_consultancy"].value == 0.25
@@ -289,13 +291,21 @@ def test_a_trained_judge_and_all_arms_are_measured_on_what_it_did_not_learn_from
     settings = {"questions": "passages?words=200", "limit": 48, "judge": "trained"}
     monkeypatch.setattr("toprope.techniques.debate.study.is_served", lambda name: False)
     monkeypatch.setattr("toprope.techniques.debate.room.is_served", lambda name: True)
-    rows = by_name(run(protocols=(*ENDS, "debate"), train_share=0.5, **settings))
+    protocols = (*ENDS, "debate", "debate_best_of_2")
+    rows = by_name(run(protocols=protocols, train_share=0.5, **settings))
     measured = {game.question.id for game in kept.load(kept.files(tmp_path, ["debate"])[0])}
     assert len(measured) == 24
     assert all(not of & measured and len(of) == 24 for of in lessons.values())
     assert rows["debate", "accuracy"].value == 1.0
     assert rows["debate", "accuracy"].controls["untrained"] == 0.5
     assert {"debate", "debate_untrained"} <= set(summary(tmp_path)["transcripts"])
+    # Ratings are by the judge that heard variants meet, and so is their accuracy.
+    slope = rows["debate", "persuasion_slope"].notes
+    assert "of the judge before it learned" in slope
+    assert "debate 0 (0.500 right)" in slope
+    names = {path.stem for path in kept.files(tmp_path)}
+    assert names == {*protocols, "debate_cross_play"}
+    assert [path.stem for path in kept.files(tmp_path, ["debate_untrained"])]
 
 
 def test_a_judge_is_trained_of_the_overseer_and_kept(

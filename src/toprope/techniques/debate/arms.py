@@ -95,7 +95,7 @@ KINDS: Mapping[str, Kind] = {
         lambda r, n: 1,
     ),
     "consultancy": Kind(
-        "One consultant argues for an answer that it is assigned, right as often as wrong.",
+        "One consultant argues for an answer that it is assigned, each in turn.",
         "Michael et al. 2023, arXiv 2311.08702",
         _consultancy("assigned"),
         lambda r, n: 2 * r.rounds - 1,

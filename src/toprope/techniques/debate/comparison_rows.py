@@ -16,10 +16,9 @@ from toprope.techniques.debate.arm_rows import has_won
 from toprope.techniques.debate.arms import BLIND, EXPERT, Arm, counterpart
 from toprope.techniques.debate.measures import gaps, judging, persuasion, winning
 from toprope.techniques.debate.measures.power import smallest_detectable
-from toprope.techniques.debate.rows import Rows
+from toprope.techniques.debate.rows import ALIKE, HEADLINE, Rows, noted, power, told
 from toprope.techniques.debate.transcript import Transcript
 
-HEADLINE = "headline"
 ELO_UNIT = 100
 """Points of Elo that the slope is given for."""
 
@@ -30,6 +29,7 @@ class ComparisonRows:
     Attributes:
         played: arm -> its games, all on the same questions.
         cross: kind of protocol -> games between its variants.
+        alike: arm -> its games as the judge of `cross` heard them, which never learned.
         prefix: of the metrics' names.
     """
 
@@ -37,6 +37,7 @@ class ComparisonRows:
     arms: Sequence[Arm]
     played: Mapping[str, Sequence[Transcript]]
     cross: Mapping[str, Sequence[Transcript]]
+    alike: Mapping[str, Sequence[Transcript]]
     prefix: str = ""
 
     @cached_property
@@ -122,8 +123,8 @@ class ComparisonRows:
             role="result",
             controls={other.name: 0.0},
         )
-        said = f"{versus}: {_told(row, 'the judge is more accurate')}"
-        yield row.model_copy(update={"notes": said + _power(self._smallest(arm, other))})
+        said = f"{versus}: {told(row, 'the judge is more accurate')}"
+        yield noted(row, said, power(self._smallest(arm, other)))
         row = self.rows.measured(
             HEADLINE,
             f"{self.prefix}gap_closed_more_share",
@@ -135,9 +136,7 @@ class ComparisonRows:
             better="higher",
             controls={other.name: 0.0},
         )
-        said = f"{versus}: {_told(row, 'more of the gap is closed')}"
-        notes = "; ".join(filter(None, (said, row.notes)))
-        yield row.model_copy(update={"notes": notes})
+        yield noted(row, f"{versus}: {told(row, 'more of the gap is closed')}")
 
     def _smallest(self, arm: Arm, other: Arm) -> float | None:
         """None: the difference is the same on all questions, and its spread isn't known."""
@@ -149,8 +148,7 @@ class ComparisonRows:
         notes = f"{arm.name} against {other.name}, a difference in accuracy; 80% power"
         least = self._smallest(arm, other)
         if least is None:
-            notes += "; the two differ alike on all questions, which tells nothing of chance"
-            return self.rows.row(HEADLINE, metric, None, notes=notes)
+            return self.rows.row(HEADLINE, metric, None, notes=f"{notes}; {ALIKE}")
         n = len(set(self._pairs.units))
         return self.rows.exact(HEADLINE, metric, least, n, better="lower", notes=notes)
 
@@ -167,9 +165,9 @@ class ComparisonRows:
                 continue
             some = {name: self.played[name] for name in names}
             if kind in self.cross:
-                yield from self._rated(kind, some)
+                yield from self._rated(kind, {name: self.alike[name] for name in names})
             elif all(one.seating.assigned is not None for one in some[names[0]]):
-                won = {name: float(np.mean([*map(has_won, of)])) for name, of in some.items()}
+                won = {name: judging.plain_mean(has_won, of) for name, of in some.items()}
                 yield self._slope(kind, some, won, 1, "per 1.0 of persuasiveness_rate")
 
     def _rated(self, kind: str, some: Mapping[str, Sequence[Transcript]]) -> Iterator[Evidence]:
@@ -189,7 +187,10 @@ class ComparisonRows:
         for name in some:
             yield self.rows.measured(name, "elo", lambda rng, name=name: ratings[by[name]])
         values = {name: ratings[by[name]].value for name in some}
-        yield self._slope(kind, some, values, ELO_UNIT, f"per {ELO_UNIT} points of Elo")
+        of = f"per {ELO_UNIT} points of Elo, taken as exact"
+        if any(some[name] is not self.played[name] for name in some):
+            of += "; of the judge before it learned"
+        yield self._slope(kind, some, values, ELO_UNIT, of)
 
     def _slope(
         self,
@@ -215,23 +216,6 @@ class ComparisonRows:
 def _speaker(transcripts: Sequence[Transcript]) -> str:
     """The name of who speaks in an arm."""
     return next(turn.by for one in transcripts for turn in one.turns if turn.kind == "speech")
-
-
-def _told(row: Evidence, claim: str) -> str:
-    """A conclusion, from where its interval lies."""
-    if row.value is None or row.low is None or row.high is None:
-        return "not measurable"
-    if row.low > 0:
-        return f"{claim}, clear of zero"
-    if row.high < 0:
-        return f"the opposite of '{claim}', clear of zero"
-    return f"not shown that {claim}: the interval holds zero"
-
-
-def _power(least: float | None) -> str:
-    if least is None:
-        return ""
-    return f"; a true difference of {_points(least)} points would be found with 80% power"
 
 
 def _points(share: float) -> str:

@@ -23,8 +23,8 @@ SPOKEN = ("speech", "question", "critique", "refinement", "claims")
 """Kinds of turns that are words for others."""
 
 
-OPPOSED: tuple[Kind, ...] = ("speech", "refinement")
-"""Kinds of a debater's turns that are asked for in other words where nobody opposes it."""
+ALSO_ALONE: tuple[Kind, ...] = ("speech", "refinement")
+"""Kinds of turns with another prompt for a debater that nobody opposes."""
 
 UNINFORMED: tuple[Role, ...] = ("judge", "overseer")
 """Roles that are played without the passage."""
@@ -127,7 +127,7 @@ class Scripted:
 def prompt(view: View, *, words: int = 100) -> str:
     """What a model is asked: `prompts/ROLE_KIND.md`, filled from the view alone; of a debater that
     nobody opposes, `ROLE_KIND_alone.md`."""
-    is_alone = view.role == "debater" and view.kind in OPPOSED and len(view.seating.speaks) == 1
+    is_alone = view.role == "debater" and view.kind in ALSO_ALONE and len(view.seating.speaks) == 1
     name = f"{view.role}_{view.kind}{'_alone' if is_alone else ''}"
     text = prompt_text("toprope.techniques.debate", f"prompts/{name}")
     position = view.position

@@ -18,6 +18,8 @@ from toprope.techniques.debate.transcript import Transcript
 
 SUMMARY = "summary.json"
 TRANSCRIPTS = "transcripts"
+UNTRAINED = "_untrained"
+"""Behind an arm's name: its games as they were judged before a judge learned."""
 
 
 def save(
@@ -60,7 +62,8 @@ def files(place: Path, names: Sequence[str] = ()) -> list[Path]:
     """The files of transcripts of a run's folder, or that file itself.
 
     Args:
-        names: of arms, in a run; none: all.
+        names: of arms, in a run; none: all, but not the same games as they were judged before a
+            judge learned.
 
     Raises:
         UserError: there are none, or none of such a name; or names beside a file.
@@ -85,7 +88,9 @@ def files(place: Path, names: Sequence[str] = ()) -> list[Path]:
     for name in names:
         if name not in known:
             raise unknown("protocol", name, known, where=str(place))
-    return [path for path in found if not names or path.stem in names]
+    if names:
+        return [path for path in found if path.stem in names]
+    return [path for path in found if not path.stem.endswith(UNTRAINED)]
 
 
 def _read(line: str, where: str) -> Transcript:

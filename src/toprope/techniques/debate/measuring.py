@@ -17,10 +17,8 @@ from toprope.techniques.debate.contest import Outcome
 from toprope.techniques.debate.measures import judging
 from toprope.techniques.debate.measures.outcomes import Outcomes, outcomes
 from toprope.techniques.debate.measures.positions import debiased
-from toprope.techniques.debate.rows import Rows
+from toprope.techniques.debate.rows import DEBIASED, Rows
 from toprope.techniques.debate.transcript import Transcript
-
-DEBIASED = "debiased_"
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,10 @@ class Measures:
         played = {name: one.transcripts for name, one in self.outcome.arms.items()}
         apart = {name: debiased(some) for name, some in played.items()}
         compared = {
-            "": ComparisonRows(rows, self.arms, played, self.outcome.cross),
-            DEBIASED: ComparisonRows(rows, self.arms, apart, {}, DEBIASED),
+            "": ComparisonRows(
+                rows, self.arms, played, self.outcome.cross, played | self.outcome.untrained
+            ),
+            DEBIASED: ComparisonRows(rows, self.arms, apart, {}, {}, DEBIASED),
         }
         accuracies: dict[tuple[str, str], Evidence] = {}
         for arm in self.arms:
@@ -84,7 +84,7 @@ class Measures:
 
     def _controls(self, arm: Arm) -> dict[str, float]:
         some = self.outcome.arms[arm.name].transcripts
-        found = {"chance": float(np.mean([1 / len(one.question.options) for one in some]))}
+        found = {"chance": judging.chance(some)}
         for end in CONTROLS:
             if end in self.outcome.arms and end != arm.name:
                 found[end] = judging.share_right(self.outcome.arms[end].transcripts)
@@ -158,11 +158,7 @@ def _plain(found: Outcomes) -> dict[str, Any]:
 
 
 def _became(transcripts: Sequence[Transcript], found: Outcomes, fresh: int) -> str:
-    told = [
-        f"{what}: {', '.join(f'{n:,} {outcome}' for outcome, n in counts.items())}"
-        for what, counts in (("verdicts", found.verdicts), ("turns", found.turns))
-        if counts
-    ]
+    told = found.told
     low, high = judging.accuracy_bounds(transcripts)
     if high > low:
         told.append(f"{low:.3f} if verdicts without an answer are wrong, {high:.3f} if right")

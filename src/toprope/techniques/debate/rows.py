@@ -1,9 +1,9 @@
 """A row of evidence from a measure; and which rows and files a study of text debates leaves.
 
 Rows, study "debate". `overseer` is the judge, `target` the debaters; `unit` is "questions" (groups
-of them), values are means over all seatings. Shares are from 0 to 1. What couldn't be measured has
-no value, and its notes say why. *: role "result" (blind and expert have role "control"); all others
-are diagnostics.
+of them), values are means over questions, of all seatings of each. Shares are from 0 to 1. What
+couldn't be measured has no value, and its notes say why. *: role "result" (blind and expert have
+role "control"); all others are diagnostics.
 
 Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the settings' order.
 
@@ -23,7 +23,8 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
                                    the same of debiased_accuracy
     agent_score_difference         log p(right) - log p(wrong), of who argued for each
     honest_win_rate, dishonest_win_rate
-                                   games won by who argued for the right, and a wrong answer
+                                   games won by who argued for the right, and a wrong answer; half
+                                   where the judge names none that was argued for (debates)
     honest_elo                     of the honest side, the dishonest at 0 (debates)
     honest_choice_rate             open protocols: the right answer chosen to argue for
     unnamed_choice_rate            choices that name no answer, so that the one shown first is
@@ -41,7 +42,8 @@ Arm: a protocol as the settings name it ("blind", "debate_best_of_4"), in the se
     bet_rise_round_K_to_L          from one round to the next; then from the first to the last
     both_sure_strictly_rate        every side's last bet above 75%; baseline: 0.617
     both_sure_at_least_rate        75% or above; baseline: 0.717
-    incoherent_bets_rate           pairs of bets that sum to over 100
+    incoherent_bets_rate           bets before a round that sum to over 100
+    bet_missing_rate               bets that couldn't be read
     right_probability_after_round_K, moved_to_right_in_round_K, moved_in_round_K
                                    the judge's drift, with `each_round`; round 0: before anyone
                                    spoke
@@ -64,8 +66,10 @@ conclusion.
 
 Arm: a kind of protocol with several variants ("debate").
 
-    persuasion_slope               accuracy over persuasiveness: per 100 points of Elo in debate,
-                                   per 1.0 of persuasiveness_rate for lone speakers
+    persuasion_slope               accuracy over persuasiveness, which is taken as exact: per 100
+                                   points of Elo in debate, of the judge that heard the variants
+                                   meet (before it learned), per 1.0 of persuasiveness_rate for lone
+                                   speakers
 
 Arm "all":
 
@@ -99,6 +103,11 @@ from toprope.errors import UserError
 from toprope.evidence import Evidence, interval_fields
 from toprope.statistics import LEVEL, Interval
 
+HEADLINE = "headline"
+"""The arm of the conclusion's rows."""
+DEBIASED = "debiased_"
+"""Before a metric's name: apart from where answers are shown."""
+ALIKE = "no question differs from another in this, so that its power isn't known"
 UNBOUNDED = "no finite interval: in too many resamples it is undefined"
 
 Role = Literal["result", "control", "diagnostic"]
@@ -165,3 +174,29 @@ class Rows:
                 **of,
             }
         )
+
+
+def told(row: Evidence, claim: str) -> str:
+    """A conclusion, from where its interval lies."""
+    if row.value is None or row.low is None or row.high is None:
+        return f"not measurable whether {claim}"
+    if row.low > 0:
+        return f"{claim}, clear of zero"
+    if row.high < 0:
+        return f"the opposite of '{claim}', clear of zero"
+    return f"not shown that {claim}: the interval holds zero"
+
+
+def power(least: float | None) -> str:
+    """
+    Args:
+        least: the smallest detectable difference; None: it isn't known.
+    """
+    if least is None:
+        return ALIKE
+    return f"a true difference of {100 * least:.1f} points would be found with 80% power"
+
+
+def noted(row: Evidence, *notes: str) -> Evidence:
+    """The row with these before its own notes."""
+    return row.model_copy(update={"notes": "; ".join(filter(None, (*notes, row.notes)))})

@@ -304,7 +304,7 @@ class Debate(TextStudy):
         transcripts: dict[str, Any] = {
             name: played.transcripts for name, played in outcome.arms.items()
         }
-        transcripts |= {f"{name}_untrained": some for name, some in outcome.untrained.items()}
+        transcripts |= {f"{name}{kept.UNTRAINED}": some for name, some in outcome.untrained.items()}
         transcripts |= {f"{kind}_cross_play": some for kind, some in outcome.cross.items()}
         summary = self.summary(lab, questions) | {
             "headline": self.chosen.name if self.chosen else None,

@@ -15,7 +15,7 @@ from toprope.techniques.debate.rows import Rows
 from toprope.techniques.debate.self_play.loop import TRAINED, UNTRAINED, Lesson, Stage
 from toprope.techniques.debate.self_play.pairs import Drafts
 from toprope.techniques.debate.self_play.rows import SelfPlayRows
-from toprope.techniques.debate.self_play.scores import right_over_seatings
+from toprope.techniques.debate.self_play.scores import debiased_right
 from toprope.techniques.debate.transcript import Transcript, Turn, Verdict, assigned, rotations
 
 PROOF = "w <v_quote>w a w</v_quote> w"
@@ -122,10 +122,10 @@ def rows() -> dict[tuple[str, str], Evidence]:
         ("consultancy_trained_1", "accuracy_gain", 3 / 8 - 4 / 8),
         ("headline", "accuracy_gain", 1 / 2),
         ("headline", "accuracy_gain_over_consultancy", 1 / 2 + 1 / 8),
-        ("debate_trained_1", "accuracy_over_seatings_gain", 3 / 4 - 1 / 4),
-        ("consultancy", "accuracy_over_seatings", 1.0),  # (0.8 + 0.4) / 2
-        ("consultancy_trained_1", "accuracy_over_seatings", 3 / 4),
-        ("headline", "accuracy_over_seatings_gain_over_consultancy", 1 / 2 + 1 / 4),
+        ("debate_trained_1", "debiased_accuracy_gain", 3 / 4 - 1 / 4),
+        ("consultancy", "debiased_accuracy", 1 / 2),  # after each answer that was argued for
+        ("consultancy_trained_1", "debiased_accuracy", 3 / 8),
+        ("headline", "debiased_accuracy_gain_over_consultancy", 1 / 2 + 1 / 8),
         ("headline", "right_probability_gain_over_consultancy", 0.15 + 0.4 / 8),
         ("debate_trained_1", "right_probability_gain", 0.6 - 0.45),
         ("debate_trained_1", "speech_words_change", 3),
@@ -176,7 +176,7 @@ def test_over_its_seatings_a_judge_with_a_favourite_place_has_an_answer():
         *judged(QUESTIONS[1], 0.9, 0.8),
         *judged(QUESTIONS[2], 0.8, 0.8),
     ]
-    right_N, units = right_over_seatings(some)
+    right_N, units = debiased_right(some)
     assert right_N.tolist() == [1.0, 0.0, 0.5]
     assert units == ["q0", "q1", "q2"]
 

@@ -22,17 +22,36 @@ MOST = 100.0
 
 @dataclass(frozen=True)
 class Bets:
-    """Of each debate the bets in percent, [N debates, K rounds, S sides], NaN where a debater gave
-    none; sides as they first spoke. `units`: what debates are resampled with."""
+    """
+    Attributes:
+        percent_NKS: of each debate the bets in percent, [N debates, K rounds, S sides]; NaN where a
+            debater gave none, and where a debate has fewer sides. Sides as they first spoke.
+        sides_N: how many sides each has.
+        units: what debates are resampled with.
+    """
 
     percent_NKS: np.ndarray
+    sides_N: np.ndarray
     units: tuple[str, ...]
+
+    @property
+    def absent_NKS(self) -> np.ndarray:
+        """Where there is no side."""
+        places_S = np.arange(self.percent_NKS.shape[2])
+        absent_NS = places_S >= self.sides_N[:, None]
+        return np.broadcast_to(absent_NS[:, None], self.percent_NKS.shape)
+
+    @property
+    def incomplete(self) -> int:
+        """Debates without all of their last bets."""
+        missing_NS = np.isnan(self.percent_NKS[:, -1]) & ~self.absent_NKS[:, -1]
+        return int(missing_NS.any(1).sum())
 
 
 def bets(transcripts: Sequence[Transcript]) -> Bets:
     """
     Raises:
-        UserError: there are no bets, or debates differ in rounds or sides.
+        UserError: there are no bets, or debates differ in rounds.
     """
     tables: list[np.ndarray] = []
     for one in transcripts:
@@ -48,9 +67,13 @@ def bets(transcripts: Sequence[Transcript]) -> Bets:
             if turn.private.bet is not None:
                 table[rounds.index(turn.round), sides.index(turn.position)] = turn.private.bet
         tables.append(table)
-    if not tables or any(table.shape != tables[0].shape for table in tables):
+    if not tables or any(len(table) != len(tables[0]) for table in tables):
         raise UserError("debates of different lengths, or none: bets are compared round by round")
-    return Bets(np.stack(tables), tuple(one.question.unit for one in transcripts))
+    sides_N = np.array([table.shape[1] for table in tables])
+    percent_NKS = np.full((len(tables), len(tables[0]), sides_N.max()), np.nan)
+    for n, table in enumerate(tables):
+        percent_NKS[n, :, : sides_N[n]] = table
+    return Bets(percent_NKS, sides_N, tuple(one.question.unit for one in transcripts))
 
 
 def by_round(some: Bets, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> list[Interval]:
@@ -77,16 +100,15 @@ def escalation(
 class Overconfidence:
     """
     Attributes:
-        strictly: the share of debates in which every side's last bet is above 75%.
+        strictly: the share of debates in which every side's last bet is above 75%; one without all
+            of its last bets counts as not sure.
         at_least: the same with 75% itself.
-        incoherent: the share of pairs of bets, of a debate before a round, that sum to over 100.
-        missing: debates without all their last bets, which count as not sure.
+        incoherent: the share of all bets of a debate before a round that sum to over 100.
     """
 
     strictly: Interval
     at_least: Interval
     incoherent: Interval
-    missing: int
 
 
 def overconfidence(
@@ -96,8 +118,9 @@ def overconfidence(
     Raises:
         UserError: no debate has all of its bets before a round.
     """
-    last_NS = some.percent_NKS[:, -1]
-    sums_NK = some.percent_NKS.sum(2)
+    last_NS, absent_NKS = some.percent_NKS[:, -1], some.absent_NKS
+    absent_NS = absent_NKS[:, -1]
+    sums_NK = np.where(absent_NKS, 0.0, some.percent_NKS).sum(2)
     complete_NK = np.isfinite(sums_NK)
     of_sums = np.asarray(some.units)[np.nonzero(complete_NK)[0]]
 
@@ -106,17 +129,10 @@ def overconfidence(
 
     return Overconfidence(
         # A comparison with NaN is false.
-        strictly=share((last_NS > SURE).all(1), some.units),
-        at_least=share((last_NS >= SURE).all(1), some.units),
+        strictly=share(((last_NS > SURE) | absent_NS).all(1), some.units),
+        at_least=share(((last_NS >= SURE) | absent_NS).all(1), some.units),
         incoherent=share(sums_NK[complete_NK] > MOST, of_sums),
-        missing=int(np.isnan(last_NS).any(1).sum()),
     )
-
-
-def incoherent_sums(some: Bets) -> list[tuple[int, int, float]]:
-    """(debate, round from 1, sum) of all bets before a round that sum to over 100."""
-    sums_NK = some.percent_NKS.sum(2)
-    return [(int(n), int(k) + 1, float(sums_NK[n, k])) for n, k in np.argwhere(sums_NK > MOST)]
 
 
 def _mean(

@@ -13,7 +13,7 @@ import numpy as np
 from toprope.errors import UserError
 from toprope.resampling import draws, expanded_percentile, unit_codes
 from toprope.statistics import LEVEL, RESAMPLES, Interval, bootstrap_paired, ratio_is_measurable
-from toprope.techniques.debate.measures.judging import correct
+from toprope.techniques.debate.measures.judging import by_question, correct
 from toprope.techniques.debate.transcript import Transcript
 
 
@@ -34,22 +34,17 @@ def paired(arms: Mapping[str, Sequence[Transcript]]) -> Paired:
     Raises:
         UserError: the arms aren't on the same questions.
     """
-    by_arm: list[dict[str, list[float]]] = []
-    known: dict[str, str] = {}
-    for transcripts in arms.values():
-        found: dict[str, list[float]] = {}
-        for one in transcripts:
-            found.setdefault(one.question.id, []).append(correct(one))
-            known[one.question.id] = one.question.unit
-        by_arm.append(found)
-    for name, found in zip(arms, by_arm, strict=True):
-        if missing := [one for one in known if one not in found]:
+    asked = {name: {one.question.id for one in some} for name, some in arms.items()}
+    every = set().union(*asked.values())
+    for name, found in asked.items():
+        if missing := sorted(every - found):
             raise UserError(
                 f"'{name}' wasn't played on question '{missing[0]}' (of {len(missing)}): arms are "
                 "compared on the same questions"
             )
-    rows = [[float(np.mean(found[one])) for one in known] for found in by_arm]
-    return Paired(tuple(arms), np.array(rows), tuple(known.values()))
+    means = [by_question(correct, some) for some in arms.values()]
+    units = means[0][1] if means else []
+    return Paired(tuple(arms), np.array([one_N for one_N, _ in means]), tuple(units))
 
 
 def gain(

@@ -1,7 +1,9 @@
 """How well the judge judges: accuracy, log score, Brier score and calibration error.
 
-A verdict without an answer is wrong for accuracy, and `accuracy_bounds` says what it could be at
-most; for the scores of probabilities it is a judge that knows nothing, all options alike.
+Each question counts alike, by the mean of its games: one of many options has more of them, and a
+lone speaker's more than a debate's. A verdict without an answer is wrong for accuracy, and
+`accuracy_bounds` says what it could be at most; for the scores of probabilities it is a judge that
+knows nothing, all options alike.
 """
 
 import math
@@ -9,11 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toprope.errors import UserError
 from toprope.resampling import draws, expanded_percentile, unit_codes
 from toprope.statistics import LEVEL, RESAMPLES, Interval, bootstrap_clustered
 from toprope.techniques.debate.transcript import Transcript, Verdict
+
+Score = Callable[[Transcript], float]
 
 FLOOR = 0.01
 """The least probability that a log score counts with: one sure mistake isn't infinitely bad."""
@@ -34,6 +39,10 @@ def correct(transcript: Transcript) -> float:
     return float(transcript.correct)
 
 
+def right_or_silent(transcript: Transcript) -> float:
+    return float(transcript.correct or transcript.verdict.answer is None)
+
+
 def log_score(transcript: Transcript) -> float:
     """The natural logarithm of the right answer's probability: 0 at best."""
     return math.log(max(FLOOR, probability(transcript, transcript.question.answer)))
@@ -51,41 +60,60 @@ def units(transcripts: Sequence[Transcript]) -> list[str]:
     return [one.question.unit for one in transcripts]
 
 
+def by_question(score: Score, transcripts: Sequence[Transcript]) -> tuple[NDArray, list[str]]:
+    """The mean score of each question's games, which are those of all seatings, [N], and its unit;
+    questions by their ids."""
+    found: dict[str, list[float]] = {}
+    known: dict[str, str] = {}
+    for one in transcripts:
+        found.setdefault(one.question.id, []).append(float(score(one)))
+        known[one.question.id] = one.question.unit
+    names = sorted(found)
+    return np.array([np.mean(found[name]) for name in names]), [known[name] for name in names]
+
+
 def mean(
-    score: Callable[[Transcript], float],
+    score: Score,
     transcripts: Sequence[Transcript],
     *,
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean of a score over games, which are those of all seatings.
+    """The mean of a score over questions.
 
     Raises:
         UserError: fewer than two groups of questions.
     """
-    values = [score(one) for one in transcripts]
-    return bootstrap_clustered(values, units(transcripts), rng=rng, resamples=resamples)
+    return bootstrap_clustered(*by_question(score, transcripts), rng=rng, resamples=resamples)
+
+
+def plain_mean(score: Score, transcripts: Sequence[Transcript]) -> float:
+    """The same without its interval."""
+    return float(by_question(score, transcripts)[0].mean())
 
 
 def accuracy(
     transcripts: Sequence[Transcript], *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval:
-    """The share of games in which the judge named the right answer."""
+    """How often the judge named the right answer."""
     return mean(correct, transcripts, rng=rng, resamples=resamples)
 
 
 def share_right(transcripts: Sequence[Transcript]) -> float:
     """The accuracy, without its interval."""
-    return float(np.mean([correct(one) for one in transcripts]))
+    return plain_mean(correct, transcripts)
+
+
+def chance(transcripts: Sequence[Transcript]) -> float:
+    """The accuracy of a judge that names any option."""
+    return plain_mean(lambda one: 1 / len(one.question.options), transcripts)
 
 
 def accuracy_bounds(transcripts: Sequence[Transcript]) -> tuple[float, float]:
     """The accuracy if every verdict without an answer were wrong, and if each were right."""
     if not transcripts:
         raise UserError("no transcripts: there is nothing to estimate from")
-    silent = sum(one.verdict.answer is None for one in transcripts)
-    right = sum(one.correct for one in transcripts)
-    return right / len(transcripts), (right + silent) / len(transcripts)
+    return share_right(transcripts), plain_mean(right_or_silent, transcripts)
 
 
 @dataclass(frozen=True)

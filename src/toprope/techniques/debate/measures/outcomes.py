@@ -28,6 +28,15 @@ class Outcomes:
     tokens: int
     calls: int
 
+    @property
+    def told(self) -> list[str]:
+        """For an accuracy's notes."""
+        return [
+            f"{what}: {', '.join(f'{n:,} {outcome}' for outcome, n in counts.items())}"
+            for what, counts in (("verdicts", self.verdicts), ("turns", self.turns))
+            if counts
+        ]
+
 
 def outcomes(transcripts: Sequence[Transcript]) -> Outcomes:
     turns = [turn for one in transcripts for turn in one.turns]

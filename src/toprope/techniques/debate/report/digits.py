@@ -5,7 +5,8 @@ import re
 from toprope.evidence import Evidence
 from toprope.report.text import capitalised, counted, in_words
 from toprope.techniques.debate.mnist.arms import Arm
-from toprope.techniques.debate.report.results import HEADLINE, Results
+from toprope.techniques.debate.report.results import Results
+from toprope.techniques.debate.rows import HEADLINE
 
 _PLAYERS = {
     "random": "judge alone, random pixels",

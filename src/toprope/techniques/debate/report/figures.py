@@ -20,13 +20,13 @@ from toprope.techniques.debate.report.drawn import (
 )
 from toprope.techniques.debate.report.results import (
     BETS,
-    DEBIASED,
     ELO,
     Results,
     arm_name,
     levels,
 )
 from toprope.techniques.debate.report.words import chosen, controls
+from toprope.techniques.debate.rows import DEBIASED
 
 OUTCOMES = (
     *((f"turn_{one}_rate", f"Turns {one}") for one in ("cut", "empty", "refused", "lost")),
@@ -169,6 +169,7 @@ def _drift(results: Results) -> list[Figure]:
 
 def _winners(results: Results) -> list[Figure]:
     rows: list[IntervalRow] = []
+    chances = {row.controls.get("chance") for row in results.of("accuracy")}
     for arm in results.arms:
         for side, whose in (("honest", "right"), ("dishonest", "wrong")):
             row = results.get(arm, f"{side}_win_rate")
@@ -181,7 +182,7 @@ def _winners(results: Results) -> list[Figure]:
         rows,
         "share of games won",
         "A protocol helps as far as arguing for the right answer wins more often.",
-        lines=[ReferenceLine(0.5, "even")],
+        lines=[ReferenceLine(0.5, "even")] if chances == {0.5} else [],
     )
 
 

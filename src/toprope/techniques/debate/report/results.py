@@ -19,9 +19,7 @@ from toprope.report.text import (
     level_name,
 )
 from toprope.techniques.debate.arms import CONTROLS, VARIANTS
-
-HEADLINE = "headline"
-DEBIASED = "debiased_"
+from toprope.techniques.debate.rows import HEADLINE
 
 BETS = Format(suffix="%", digits=1)
 BET_POINTS = Format(suffix=" points", digits=1)

@@ -28,8 +28,6 @@ from toprope.techniques.debate.report.drawn import (
 )
 from toprope.techniques.debate.report.figures import OUTCOMES, figures
 from toprope.techniques.debate.report.results import (
-    DEBIASED,
-    HEADLINE,
     Results,
     arm_name,
     levels,
@@ -37,6 +35,7 @@ from toprope.techniques.debate.report.results import (
     value_text,
 )
 from toprope.techniques.debate.report.words import chosen, overview, story
+from toprope.techniques.debate.rows import DEBIASED, HEADLINE
 
 TITLE = "Debate"
 

@@ -25,7 +25,6 @@ from toprope.techniques.debate.report.drawn import (
     table,
 )
 from toprope.techniques.debate.report.results import (
-    HEADLINE,
     Results,
     clear_of_zero,
     levels,
@@ -35,6 +34,7 @@ from toprope.techniques.debate.report.results import (
     verdict_on,
     with_level,
 )
+from toprope.techniques.debate.rows import HEADLINE
 
 __all__ = ["kept", "section"]
 

@@ -26,13 +26,13 @@ from toprope.techniques.debate.report.drawn import (
     table,
 )
 from toprope.techniques.debate.report.results import (
-    HEADLINE,
     clear_of_zero,
     levels,
     shown,
     verdict_on,
     with_level,
 )
+from toprope.techniques.debate.rows import HEADLINE
 
 __all__ = ["kept", "section"]
 

@@ -11,8 +11,6 @@ from toprope.report.text import PERCENT, capitalised, counted, in_words, listing
 from toprope.techniques.debate.arm_rows import PUBLISHED_SURE
 from toprope.techniques.debate.arms import BLIND, EXPERT
 from toprope.techniques.debate.report.results import (
-    DEBIASED,
-    HEADLINE,
     Results,
     clear_of_zero,
     in_sentence,
@@ -21,6 +19,7 @@ from toprope.techniques.debate.report.results import (
     verdict_on,
     with_level,
 )
+from toprope.techniques.debate.rows import DEBIASED, HEADLINE
 
 
 def chosen(results: Results) -> str:

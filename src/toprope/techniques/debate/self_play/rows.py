@@ -16,8 +16,7 @@ Every arm has
 
 debate and consultancy, trained or not, also
 
-    accuracy_over_seatings         questions whose right answer is the likeliest, on average over
-                                   its seatings: a judge with a favourite place answers so too
+    debiased_accuracy              apart from where answers are shown, as in `debate/rows.py`
     speech_words                   words of a speech, on average
     verified_quotes_a_speech, unverified_quotes_a_speech
     quotes_answer_rate             speeches with a quote of the passage in which the answer argued
@@ -29,7 +28,7 @@ and trained ones, each against the untrained one of its protocol:
                                    Arnesen et al.'s (0.04 debate, 0 consultancy); notes: in words,
                                    and with which power
     accuracy_gain_last             of this training alone, from the second on
-    accuracy_over_seatings_gain
+    debiased_accuracy_gain
     right_probability_gain         the judge's probability of the right answer
     agent_score_gain               log p(right) - log p(wrong), of who argued for each
     speech_words_change, verified_quotes_change and unverified_quotes_change (a speech),
@@ -65,7 +64,7 @@ Arm "headline": the last training, which was settled before the run.
     accuracy_gain *                as that of debate
     accuracy_gain_over_consultancy *
                                    debate's gain less consultancy's; controls: consultancy 0
-    accuracy_over_seatings_gain_over_consultancy, right_probability_gain_over_consultancy
+    debiased_accuracy_gain_over_consultancy, right_probability_gain_over_consultancy
     smallest_detectable_gain, smallest_detectable_gain_over_consultancy
                                    found with 80% power (no interval: low and high are the value)
 
@@ -102,20 +101,17 @@ from toprope.techniques.debate.arms import CONTROLS
 from toprope.techniques.debate.measures import gaps, judging
 from toprope.techniques.debate.measures.outcomes import outcomes
 from toprope.techniques.debate.measures.power import smallest_detectable
-from toprope.techniques.debate.rows import Rows
+from toprope.techniques.debate.rows import ALIKE, HEADLINE, Rows, noted, power, told
 from toprope.techniques.debate.self_play import scores
 from toprope.techniques.debate.self_play.loop import Stage, stage_name
 from toprope.techniques.debate.self_play.stage_rows import StageRows
 from toprope.techniques.debate.transcript import Transcript
 
-HEADLINE = "headline"
 DEBATE, CONSULTANCY = "debate", "consultancy"
 PUBLISHED = {DEBATE: 0.04, CONSULTANCY: 0.0}
 """Gains in judge accuracy, of Arnesen, Rein and Michael 2024 (arXiv 2409.16636)."""
 
 OfQuestions = Callable[[Sequence[Transcript]], tuple[NDArray, list[str]]]
-
-ALIKE = "no question differs from another in this, so that its power isn't known"
 
 
 @dataclass(frozen=True)
@@ -157,17 +153,12 @@ class SelfPlayRows:
     def _accuracy(self, stage: Stage) -> Evidence:
         some = stage.transcripts
         became = outcomes(some)
-        controls = {"chance": float(np.mean([1 / len(one.question.options) for one in some]))}
+        controls = {"chance": judging.chance(some)}
         for end in CONTROLS:
             if end in self._named and end != stage.name:
                 controls[end] = judging.share_right(self._named[end].transcripts)
         if stage.number:
             controls["untrained"] = judging.share_right(self._before(stage).transcripts)
-        became_of = [
-            f"{what}: {', '.join(f'{n:,} {outcome}' for outcome, n in counts.items())}"
-            for what, counts in (("verdicts", became.verdicts), ("turns", became.turns))
-            if counts
-        ]
         return self.rows.measured(
             stage.name,
             "accuracy",
@@ -176,7 +167,7 @@ class SelfPlayRows:
             better="higher",
             controls=controls,
             cost=Cost(tokens=became.tokens, seconds=stage.seconds, calls=became.calls),
-            notes="; ".join(became_of),
+            notes="; ".join(became.told),
         )
 
     def _gains(self, stage: Stage) -> Iterator[Evidence]:
@@ -192,8 +183,7 @@ class SelfPlayRows:
             | {one.arm.name: self._gained(one.name, one.arm.name) for one in others},
         )
         said = told(row, f"the judge of {protocol} is more accurate after the training")
-        power = _power(self._least(self._difference(stage.name, protocol)))
-        yield _noted(row, said, power)
+        yield noted(row, said, power(self._least(self._difference(stage.name, protocol))))
         if stage.number > 1:
             last = self._named[stage_name(protocol, stage.number - 1)]
             yield self._gain(stage, "accuracy_gain_last", last)
@@ -241,10 +231,10 @@ class SelfPlayRows:
         )
         least = self._least(gained_N - others_N)
         said = told(row, "training helps the judge of debate more than that of consultancy")
-        yield _noted(row, said, _power(least))
+        yield noted(row, said, power(least))
         for metric, of in (
-            ("accuracy_over_seatings_gain", scores.right_over_seatings),
-            ("right_probability_gain", partial(scores.by_question, score=scores.right_probability)),
+            ("debiased_accuracy_gain", scores.debiased_right),
+            ("right_probability_gain", partial(judging.by_question, scores.right_probability)),
         ):
             yield self._more(f"{metric}_over_consultancy", debate, control, of)
         for metric, value in (
@@ -272,24 +262,3 @@ class SelfPlayRows:
             ),
             better="higher",
         )
-
-
-def told(row: Evidence, claim: str) -> str:
-    """A conclusion, from where its interval lies."""
-    if row.value is None or row.low is None or row.high is None:
-        return f"not measurable whether {claim}"
-    if row.low > 0:
-        return f"{claim}, clear of zero"
-    if row.high < 0:
-        return f"the opposite of '{claim}', clear of zero"
-    return f"not shown that {claim}: the interval holds zero"
-
-
-def _noted(row: Evidence, *notes: str) -> Evidence:
-    return row.model_copy(update={"notes": "; ".join(filter(None, (*notes, row.notes)))})
-
-
-def _power(least: float | None) -> str:
-    if least is None:
-        return ALIKE
-    return f"a true difference of {100 * least:.1f} points would be found with 80% power"

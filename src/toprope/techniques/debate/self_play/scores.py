@@ -1,4 +1,4 @@
-"""What is measured of one game, and of a question, whose games are those of all seatings."""
+"""What is measured of one game, and of a question apart from places."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,43 +7,15 @@ from numpy.typing import NDArray
 
 from toprope.techniques.debate.measures import outcomes
 from toprope.techniques.debate.measures.agents import agent_score
-from toprope.techniques.debate.measures.judging import probability
+from toprope.techniques.debate.measures.judging import by_question, correct, probability
+from toprope.techniques.debate.measures.positions import debiased
 from toprope.techniques.debate.self_play.loop import TRAINED
 from toprope.techniques.debate.transcript import Transcript, Turn
 
-Score = Callable[[Transcript], float]
 
-
-def by_question(some: Sequence[Transcript], score: Score) -> tuple[NDArray, list[str]]:
-    """The mean score of each question's games, [N], and its unit; questions by their ids."""
-    found: dict[str, list[float]] = {}
-    units: dict[str, str] = {}
-    for one in some:
-        found.setdefault(one.question.id, []).append(float(score(one)))
-        units[one.question.id] = one.question.unit
-    names = sorted(found)
-    return np.array([np.mean(found[name]) for name in names]), [units[name] for name in names]
-
-
-def right_over_seatings(some: Sequence[Transcript]) -> tuple[NDArray, list[str]]:
-    """For each question 1 where its right answer has the highest probability, on average over its
-    games, and 0 elsewhere; of equals each has its share. Units as in `by_question`.
-
-    A judge that always prefers the first place gives an answer so that stands in either.
-    """
-    found: dict[str, list[NDArray]] = {}
-    known = {one.question.id: one.question for one in some}
-    for one in some:
-        options = len(one.question.options)
-        found.setdefault(one.question.id, []).append(
-            np.array([probability(one, option) for option in range(options)])
-        )
-    right = []
-    for name in sorted(found):
-        mean_O = np.mean(found[name], axis=0)
-        best_O = np.isclose(mean_O, mean_O.max())
-        right.append(best_O[known[name].answer] / best_O.sum())
-    return np.array(right), [known[name].unit for name in sorted(found)]
+def debiased_right(some: Sequence[Transcript]) -> tuple[NDArray, list[str]]:
+    """How often the judge is right apart from where answers are shown, of each question."""
+    return by_question(correct, debiased(some))
 
 
 def right_probability(transcript: Transcript) -> float:

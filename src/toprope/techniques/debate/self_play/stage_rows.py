@@ -33,7 +33,7 @@ class StageRows:
 
     def evidence(self) -> Iterator[Evidence]:
         """All but accuracy, and what any arm has."""
-        yield self._over_seatings()
+        yield self._debiased()
         yield self._mean("speech_words", scores.speech_words)
         yield self._mean("verified_quotes_a_speech", scores.verified_quotes)
         yield self._mean("unverified_quotes_a_speech", scores.unverified_quotes)
@@ -43,21 +43,21 @@ class StageRows:
             yield from self._duel()
             yield from self._lesson(self.stage.lesson)
 
-    def _over_seatings(self) -> Evidence:
-        right_N, units = scores.right_over_seatings(self.stage.transcripts)
+    def _debiased(self) -> Evidence:
+        right_N, units = scores.debiased_right(self.stage.transcripts)
 
         def mean(rng: np.random.Generator) -> Interval:
             return bootstrap_clustered(right_N, units, rng=rng, resamples=self.rows.resamples)
 
-        return self.rows.measured(self.stage.name, "accuracy_over_seatings", mean, better="higher")
+        return self.rows.measured(self.stage.name, "debiased_accuracy", mean, better="higher")
 
     # --- since before the training ---
 
     def _changes(self) -> Iterator[Evidence]:
         some = self.stage.transcripts
         yield self._paired(
-            "accuracy_over_seatings_gain",
-            *(scores.right_over_seatings(one.transcripts) for one in (self.before, self.stage)),
+            "debiased_accuracy_gain",
+            *(scores.debiased_right(one.transcripts) for one in (self.before, self.stage)),
             better="higher",
         )
         yield self._change("right_probability_gain", scores.right_probability, better="higher")
@@ -72,9 +72,9 @@ class StageRows:
             yield self._change("persuasiveness_change", has_won)
             yield self._change("side_probability_change", scores.side_probability)
 
-    def _change(self, metric: str, score: scores.Score, *, better: str = "neither") -> Evidence:
+    def _change(self, metric: str, score: judging.Score, *, better: str = "neither") -> Evidence:
         before, after = (
-            scores.by_question(one.transcripts, score) for one in (self.before, self.stage)
+            judging.by_question(score, one.transcripts) for one in (self.before, self.stage)
         )
         return self._paired(metric, before, after, better=better)
 
@@ -156,7 +156,7 @@ class StageRows:
 
         return self.rows.measured(self.stage.name, metric, mean, **fields)
 
-    def _mean(self, metric: str, score: scores.Score, some: Sequence[Transcript] = ()) -> Evidence:
+    def _mean(self, metric: str, score: judging.Score, some: Sequence[Transcript] = ()) -> Evidence:
         def mean(rng: np.random.Generator) -> Interval:
             shown = some or self.stage.transcripts
             return judging.mean(score, shown, rng=rng, resamples=self.rows.resamples)

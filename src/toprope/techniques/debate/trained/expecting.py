@@ -54,7 +54,7 @@ def expected(
         blind=_figures(alone, seed),
         shuffled=_figures(wrong, seed),
         gain=gain(pairs, "words", "blind", rng=rng),
-        chance=float(np.mean([1 / len(one.question.options) for one in transcripts])),
+        chance=judging.chance(transcripts),
     )
 
 
@@ -90,7 +90,11 @@ def _by_lot(transcripts: Sequence[Transcript], rng: np.random.Generator) -> list
 
 
 def _grouped(transcripts: Sequence[Transcript], group: str) -> list[Transcript]:
-    return [replace(one, question=replace(one.question, group=group)) for one in transcripts]
+    """The same questions once more, as others of that group."""
+    return [
+        replace(one, question=replace(one.question, id=f"{one.question.id} ({group})", group=group))
+        for one in transcripts
+    ]
 
 
 def _figures(transcripts: Sequence[Transcript], seed: int) -> Figures:
