@@ -17,7 +17,7 @@ from toprope.errors import UserError, unknown
 from toprope.files import write_text
 from toprope.report.text import clean, counted
 from toprope.techniques.debate.description import QuestionsConfig
-from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.questions import LETTERS, Question
 from toprope.techniques.debate.reading import load_questions
 from toprope.techniques.debate.sets import QuestionSet
 
@@ -182,7 +182,7 @@ def _facts(found: QuestionSet, count: Count, context: int | None) -> Iterator[tu
     sizes = Counter(len(one.options) for one in found.questions)
     yield "options", ", ".join(f"{n}: {sizes[n]:,} questions" for n in sorted(sizes))
     places = Counter(one.answer for one in found.questions)
-    yield "right one", ", ".join(f"{chr(65 + i)}: {places[i]:,}" for i in sorted(places))
+    yield "right one", ", ".join(f"{LETTERS[i]}: {places[i]:,}" for i in sorted(places))
     passages = {one.passage for one in found.questions if one.passage}
     if passages:
         lengths = [count(passage) for passage in passages]
@@ -222,7 +222,7 @@ def _printed(one: Question, found: QuestionSet, count: Count) -> str:
     lines += _indented(f"question ({count(one.text):,})", one.text)
     for i, option in enumerate(one.options):
         mark = "*" if i == one.answer else " "
-        lines.append(f"  {mark} {chr(65 + i)}. {option} ({count(option):,})")
+        lines.append(f"  {mark} {LETTERS[i]}. {option} ({count(option):,})")
     lines += [f"  {key}: {value}" for key, value in found.about.get(one.id, {}).items()]
     return "\n".join(lines)
 

@@ -55,6 +55,18 @@ def play(game: Game, seating: Seating, players: Players, question: Question = QU
     return asyncio.run(once())
 
 
+FIELDS = {
+    "study": "debate",
+    "overseer": "judge",
+    "target": "debater",
+    "dataset": "some",
+    "seed": 0,
+    "truth": "ground_truth",
+    "config_hash": "x",
+}
+"""Of rows of evidence."""
+
+
 def debater(says: Callable[[View], str], name: str = "scripted") -> Scripted:
     return Scripted(says, name)
 

@@ -14,17 +14,7 @@ from toprope.techniques.debate.arms import Rules, arms
 from toprope.techniques.debate.rows import Rows
 from toprope.techniques.debate.transcript import Transcript, Turn
 
-from .playing import judged
-
-FIELDS = {
-    "study": "debate",
-    "overseer": "judge",
-    "target": "debater",
-    "dataset": "some",
-    "seed": 0,
-    "truth": "ground_truth",
-    "config_hash": "x",
-}
+from .playing import FIELDS, judged
 
 
 def rows(

@@ -150,15 +150,15 @@ class ArmRows:
         yield self._mean("last_word_rate", _follows_the_last, heard, better="neither")
 
     def _bets(self) -> Iterator[Evidence]:
-        if not any(turn.kind == "bet" for one in self.transcripts for turn in one.turns):
-            return
-        some = confidence.bets(self.transcripts)
         asked = [
             (turn.private.bet is None, one.question.unit)
             for one in self.transcripts
             for turn in one.turns
             if turn.kind == "bet"
         ]
+        if not asked:
+            return
+        some = confidence.bets(self.transcripts)
         yield self._rate("bet_missing_rate", *zip(*asked, strict=True))
         name, resamples = self.arm.name, self.rows.resamples
         rounds = some.percent_NKS.shape[1]

@@ -163,6 +163,9 @@ VARIANTS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+VARIANT = rf"({'|'.join(VARIANTS)})_(\d+)"
+"""How a variant is written, with its number."""
+
 RATED = ("best_of", "critique_of")
 """Variants that say what a rater finds most persuasive."""
 
@@ -241,7 +244,7 @@ def arms(names: Sequence[str], rules: Rules) -> list[Arm]:
 
 def _arm(name: str, rules: Rules) -> Arm:
     kind, variant, n = name, "", 1
-    if parts := re.fullmatch(rf"(\w+?)_({'|'.join(VARIANTS)})_(\d+)", name):
+    if parts := re.fullmatch(rf"(\w+?)_{VARIANT}", name):
         kind, variant, n = parts[1], parts[2], int(parts[3])
     if kind not in KINDS:
         raise unknown("protocol", name, [*KINDS, *(f"debate_{one}_4" for one in VARIANTS)])

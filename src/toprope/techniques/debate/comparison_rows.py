@@ -29,7 +29,8 @@ class ComparisonRows:
     Attributes:
         played: arm -> its games, all on the same questions.
         cross: kind of protocol -> games between its variants.
-        alike: arm -> its games as the judge of `cross` heard them, which never learned.
+        untrained: arm -> its games as the judge of `cross` heard them, where `played` has those of
+            one that learned.
         prefix: of the metrics' names.
     """
 
@@ -37,7 +38,7 @@ class ComparisonRows:
     arms: Sequence[Arm]
     played: Mapping[str, Sequence[Transcript]]
     cross: Mapping[str, Sequence[Transcript]]
-    alike: Mapping[str, Sequence[Transcript]]
+    untrained: Mapping[str, Sequence[Transcript]]
     prefix: str = ""
 
     @cached_property
@@ -139,9 +140,8 @@ class ComparisonRows:
         yield noted(row, f"{versus}: {told(row, 'more of the gap is closed')}")
 
     def _smallest(self, arm: Arm, other: Arm) -> float | None:
-        """None: the difference is the same on all questions, and its spread isn't known."""
         differences = self._pairs.of(arm.name) - self._pairs.of(other.name)
-        return smallest_detectable(differences, self._pairs.units) or None
+        return smallest_detectable(differences, self._pairs.units)
 
     def _detectable(self, arm: Arm, other: Arm, name: str) -> Evidence:
         metric = f"{self.prefix}smallest_detectable_over_{name}"
@@ -165,7 +165,8 @@ class ComparisonRows:
                 continue
             some = {name: self.played[name] for name in names}
             if kind in self.cross:
-                yield from self._rated(kind, {name: self.alike[name] for name in names})
+                heard = {name: self.untrained.get(name, of) for name, of in some.items()}
+                yield from self._rated(kind, heard)
             elif all(one.seating.assigned is not None for one in some[names[0]]):
                 won = {name: judging.plain_mean(has_won, of) for name, of in some.items()}
                 yield self._slope(kind, some, won, 1, "per 1.0 of persuasiveness_rate")
@@ -188,7 +189,7 @@ class ComparisonRows:
             yield self.rows.measured(name, "elo", lambda rng, name=name: ratings[by[name]])
         values = {name: ratings[by[name]].value for name in some}
         of = f"per {ELO_UNIT} points of Elo, taken as exact"
-        if any(some[name] is not self.played[name] for name in some):
+        if self.untrained:
             of += "; of the judge before it learned"
         yield self._slope(kind, some, values, ELO_UNIT, of)
 

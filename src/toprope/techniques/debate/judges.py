@@ -22,7 +22,7 @@ from toprope.models.together import Together
 from toprope.study import code_version
 from toprope.techniques.debate import parsing
 from toprope.techniques.debate.debaters import rendered, rendered_options
-from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.questions import LETTERS, Question
 from toprope.techniques.debate.transcript import Seating, Turn, Verdict
 
 Asked = Literal["letter", "answer", "verdict"]
@@ -193,7 +193,7 @@ def answers(model: LocalModel, question: Question) -> list[str]:
 def letters(model: LocalModel, n: int) -> list[str]:
     """The first n letters, as they follow what `letter_prompt` gives."""
     before = "" if model.tokenizer.chat_template else " "
-    return [f"{before}{chr(ord('A') + i)}" for i in range(n)]
+    return [f"{before}{one}" for one in LETTERS[:n]]
 
 
 def prompt(hearing: Hearing, asked: Asked) -> str:

@@ -43,9 +43,7 @@ class Measures:
         played = {name: one.transcripts for name, one in self.outcome.arms.items()}
         apart = {name: debiased(some) for name, some in played.items()}
         compared = {
-            "": ComparisonRows(
-                rows, self.arms, played, self.outcome.cross, played | self.outcome.untrained
-            ),
+            "": ComparisonRows(rows, self.arms, played, self.outcome.cross, self.outcome.untrained),
             DEBIASED: ComparisonRows(rows, self.arms, apart, {}, {}, DEBIASED),
         }
         accuracies: dict[tuple[str, str], Evidence] = {}

@@ -12,7 +12,7 @@ from toprope.data.sampling import evened, limited
 from toprope.data.seeding import named_rng
 from toprope.data.splits import split
 from toprope.errors import UserError
-from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.questions import LETTERS, Question
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class QuestionSet:
         Raises:
             UserError: a part would be empty, or lack a place, or a group would have to be cut.
         """
-        places = tuple(chr(ord("A") + i) for i in range(1 + max(q.answer for q in self.questions)))
+        places = tuple(LETTERS[: 1 + max(q.answer for q in self.questions)])
         whole = Dataset(self.name, tuple(self._examples), places, places)
         halves = split(whole, {"first": share, "second": 1 - share}, seed=seed)
         first, second = (

@@ -33,7 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from toprope.errors import UserError, unknown
 from toprope.study import explained
-from toprope.techniques.debate.arms import VARIANTS, Rules, arms
+from toprope.techniques.debate.arms import VARIANT, VARIANTS, Rules, arms
 from toprope.techniques.debate.debaters import rendered, rendered_options
 from toprope.techniques.debate.questions import Question
 from toprope.techniques.debate.reading import load_questions
@@ -94,7 +94,7 @@ def _with_variant(protocol: str, variant: str) -> str:
     """The name of an arm."""
     if not variant:
         return protocol
-    if not re.fullmatch(rf"({'|'.join(VARIANTS)})_\d+", variant):
+    if not re.fullmatch(VARIANT, variant):
         known = [f"{one}_4" for one in VARIANTS]
         raise unknown("variant", variant, known, where=f"toprope/{protocol}")
     return f"{protocol}_{variant}"

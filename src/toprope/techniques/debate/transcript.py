@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
-from toprope.techniques.debate.questions import Question
+from toprope.techniques.debate.questions import LETTERS, Question
 
 Role = Literal["debater", "consultant", "critic", "judge", "prover", "estimator", "overseer"]
 
@@ -131,7 +131,7 @@ class Seating:
 
     def letter(self, option: int) -> str:
         """Under which an option is shown."""
-        return chr(ord("A") + self.shown.index(option))
+        return LETTERS[self.shown.index(option)]
 
     def option(self, letter: str) -> int | None:
         """The option that is shown under a letter."""

@@ -18,19 +18,12 @@ from toprope.techniques.debate.self_play.rows import SelfPlayRows
 from toprope.techniques.debate.self_play.scores import debiased_right
 from toprope.techniques.debate.transcript import Transcript, Turn, Verdict, assigned, rotations
 
+from ..playing import FIELDS
+
 PROOF = "w <v_quote>w a w</v_quote> w"
 """For "a", in five words."""
 BLIND, DEBATE, CONSULTANCY = arms(("blind", "debate", "consultancy"), Rules())
 QUESTIONS = [Question(f"q{i}", "Which?", ("a", "b"), i % 2) for i in range(4)]
-FIELDS = {
-    "study": "self_play",
-    "overseer": "judge",
-    "target": "debater",
-    "dataset": "some",
-    "seed": 0,
-    "truth": "ground_truth",
-    "config_hash": "x",
-}
 
 
 def verdict(first: float) -> Verdict:
@@ -105,7 +98,7 @@ def rows() -> dict[tuple[str, str], Evidence]:
         Stage(DEBATE, 1, debates((0.7, 0.7, 0.7, 0.3), PROOF, 3), lesson(), duel),
         Stage(CONSULTANCY, 1, consultancies((0.8, 0.8, 0.8, 0.4), 0.4), lesson()),
     ]
-    made = Rows(FIELDS, lambda *of: np.random.default_rng(0), 1000)
+    made = Rows(FIELDS | {"study": "self_play"}, lambda *of: np.random.default_rng(0), 1000)
     found = list(SelfPlayRows(made, stages, {}).evidence())
     table = {(row.arm, row.metric): row for row in found}
     assert len(table) == len(found)
@@ -225,7 +218,7 @@ def test_where_no_question_differs_the_power_is_not_known():
         Stage(DEBATE, 1, same, lesson()),
         Stage(CONSULTANCY, 1, lone, lesson()),
     ]
-    made = Rows(FIELDS, lambda *of: np.random.default_rng(0), 1000)
+    made = Rows(FIELDS | {"study": "self_play"}, lambda *of: np.random.default_rng(0), 1000)
     found = {(r.arm, r.metric): r for r in SelfPlayRows(made, stages, {}).evidence()}
     assert found["headline", "smallest_detectable_gain"].value is None
     assert "power isn't known" in found["headline", "accuracy_gain"].notes

@@ -35,16 +35,14 @@ class Bets:
     units: tuple[str, ...]
 
     @property
-    def absent_NKS(self) -> np.ndarray:
+    def absent_NS(self) -> np.ndarray:
         """Where there is no side."""
-        places_S = np.arange(self.percent_NKS.shape[2])
-        absent_NS = places_S >= self.sides_N[:, None]
-        return np.broadcast_to(absent_NS[:, None], self.percent_NKS.shape)
+        return np.arange(self.percent_NKS.shape[2]) >= self.sides_N[:, None]
 
     @property
     def incomplete(self) -> int:
         """Debates without all of their last bets."""
-        missing_NS = np.isnan(self.percent_NKS[:, -1]) & ~self.absent_NKS[:, -1]
+        missing_NS = np.isnan(self.percent_NKS[:, -1]) & ~self.absent_NS
         return int(missing_NS.any(1).sum())
 
 
@@ -118,9 +116,8 @@ def overconfidence(
     Raises:
         UserError: no debate has all of its bets before a round.
     """
-    last_NS, absent_NKS = some.percent_NKS[:, -1], some.absent_NKS
-    absent_NS = absent_NKS[:, -1]
-    sums_NK = np.where(absent_NKS, 0.0, some.percent_NKS).sum(2)
+    last_NS, absent_NS = some.percent_NKS[:, -1], some.absent_NS
+    sums_NK = np.where(absent_NS[:, None], 0.0, some.percent_NKS).sum(2)
     complete_NK = np.isfinite(sums_NK)
     of_sums = np.asarray(some.units)[np.nonzero(complete_NK)[0]]
 

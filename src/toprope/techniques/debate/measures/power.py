@@ -14,6 +14,8 @@ from toprope.resampling import unit_codes
 from toprope.statistics import LEVEL
 
 POWER = 0.8
+SAME = 1e-9
+"""Standard errors no larger are those of rounding."""
 
 
 def smallest_detectable(
@@ -22,8 +24,9 @@ def smallest_detectable(
     *,
     level: float = LEVEL,
     power: float = POWER,
-) -> float:
-    """For the mean of paired differences, whose standard error is that over units.
+) -> float | None:
+    """For the mean of paired differences, whose standard error is that over units; None: all are
+    alike, and tell nothing of others.
 
     Args:
         differences: [N], such as two arms' accuracies on each question.
@@ -37,4 +40,4 @@ def smallest_detectable(
     sums_G = np.bincount(codes_N, weights=values_N - values_N.mean())
     error = math.sqrt(n / (n - 1) * float(sums_G @ sums_G)) / len(values_N)
     found = special.stdtrit(n - 1, (1 + level) / 2) + special.stdtrit(n - 1, power)
-    return float(found * error)
+    return float(found * error) if error > SAME else None

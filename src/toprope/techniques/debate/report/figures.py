@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from toprope.evidence import Evidence
 from toprope.report.figures import IntervalRow, ReferenceLine, Series
 from toprope.report.page import Figure
 from toprope.report.text import DECIMAL
@@ -61,7 +62,7 @@ def _accuracy(results: Results, prefix: str, title: str) -> list[Figure]:
         for one, row in zip(labelled(rows, main=chosen(results)), rows, strict=True)
     ]
     ends = {row.arm: row.value for row in rows if row.arm in CONTROLS and row.value is not None}
-    chances = {row.controls["chance"] for row in rows if "chance" in row.controls}
+    chances = _chances(rows)
     lines = [ReferenceLine(value, arm) for arm, value in ends.items()]
     lines += [ReferenceLine(chance, "chance") for chance in sorted(chances)[:1]]
     gap = (ends[BLIND], ends[EXPERT]) if len(ends) == 2 else None
@@ -73,6 +74,10 @@ def _accuracy(results: Results, prefix: str, title: str) -> list[Figure]:
     return intervals(
         title, drawn, "share of verdicts that are right", caption, lines=lines, shaded=gap
     )
+
+
+def _chances(rows: Sequence[Evidence]) -> set[float]:
+    return {row.controls["chance"] for row in rows if "chance" in row.controls}
 
 
 def _gains(results: Results) -> list[Figure]:
@@ -169,7 +174,6 @@ def _drift(results: Results) -> list[Figure]:
 
 def _winners(results: Results) -> list[Figure]:
     rows: list[IntervalRow] = []
-    chances = {row.controls.get("chance") for row in results.of("accuracy")}
     for arm in results.arms:
         for side, whose in (("honest", "right"), ("dishonest", "wrong")):
             row = results.get(arm, f"{side}_win_rate")
@@ -182,7 +186,7 @@ def _winners(results: Results) -> list[Figure]:
         rows,
         "share of games won",
         "A protocol helps as far as arguing for the right answer wins more often.",
-        lines=[ReferenceLine(0.5, "even")] if chances == {0.5} else [],
+        lines=[ReferenceLine(0.5, "even")] if _chances(results.of("accuracy")) == {0.5} else [],
     )
 
 

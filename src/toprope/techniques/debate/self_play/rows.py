@@ -207,9 +207,7 @@ class SelfPlayRows:
         return float(self._difference(stage, before).mean())
 
     def _least(self, differences_N: NDArray) -> float | None:
-        """The smallest detectable difference; None: all are alike, and tell nothing of others."""
-        least = smallest_detectable(differences_N, self._pairs.units)
-        return least if least > 1e-9 else None
+        return smallest_detectable(differences_N, self._pairs.units)
 
     # --- the headline ---
 

@@ -14,7 +14,8 @@ from toprope.evidence import Cost, Evidence
 from toprope.statistics import Interval, bootstrap_clustered, bootstrap_paired
 from toprope.techniques.debate.arm_rows import has_won
 from toprope.techniques.debate.measures import judging, winning
-from toprope.techniques.debate.rows import Rows
+from toprope.techniques.debate.measures.positions import debiased
+from toprope.techniques.debate.rows import DEBIASED, Rows
 from toprope.techniques.debate.self_play import scores
 from toprope.techniques.debate.self_play.loop import TRAINED, Lesson, Stage
 from toprope.techniques.debate.transcript import Transcript
@@ -44,12 +45,13 @@ class StageRows:
             yield from self._lesson(self.stage.lesson)
 
     def _debiased(self) -> Evidence:
-        right_N, units = scores.debiased_right(self.stage.transcripts)
-
-        def mean(rng: np.random.Generator) -> Interval:
-            return bootstrap_clustered(right_N, units, rng=rng, resamples=self.rows.resamples)
-
-        return self.rows.measured(self.stage.name, "debiased_accuracy", mean, better="higher")
+        apart = debiased(self.stage.transcripts)
+        return self.rows.measured(
+            self.stage.name,
+            f"{DEBIASED}accuracy",
+            lambda rng: judging.accuracy(apart, rng=rng, resamples=self.rows.resamples),
+            better="higher",
+        )
 
     # --- since before the training ---
 
